@@ -1,0 +1,1 @@
+"""The ``ModelDeployment`` API: models, the rules they obey, and the CRD made from them."""

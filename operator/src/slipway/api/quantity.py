@@ -1,0 +1,65 @@
+"""Kubernetes quantities, durations and decimals: parse and format. Pure."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from slipway.errors import Invalid
+
+QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+DURATION_PATTERN: Final = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+DECIMAL_PATTERN: Final = r"^-?[0-9]+(\.[0-9]+)?$"
+_SUFFIX: Final = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+}
+_UNIT_SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
+
+
+def parse_quantity(text: str) -> Decimal:
+    """``"500m"`` -> 0.5, ``"1Gi"`` -> 1073741824.
+
+    Raises:
+        Invalid: not a quantity.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)", str(text))
+    if match is None or match[2] not in _SUFFIX:
+        raise Invalid(f"'{str(text)[:40]}' is not a quantity such as 500m, 2 or 1Gi")
+    return Decimal(match[1]) * _SUFFIX[match[2]]
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a Go-style duration: ``"1h2m30s"`` -> 3750.
+
+    Raises:
+        Invalid: not a duration.
+    """
+    parts = re.findall(r"([0-9]+)([hms])", text)
+    if not parts or not re.fullmatch(DURATION_PATTERN, text):
+        raise Invalid(f"'{text[:40]}' is not a duration such as 30s, 10m or 1h30m")
+    return sum(int(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+def parse_decimal(text: str) -> Decimal:
+    """A decimal that travels as a string.
+
+    Raises:
+        Invalid: not a number.
+    """
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise Invalid(f"'{text[:40]}' is not a number such as 0.005") from error
+
+
+def format_number(value: float) -> str:
+    """Up to four significant digits, never in exponent form: 11.9834 -> ``"11.98"``."""
+    return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 or value == 0 else f"{value:.0f}"

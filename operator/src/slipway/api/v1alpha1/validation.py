@@ -1,0 +1,115 @@
+"""``spec.validation``: the data and the gates that judge a model before any traffic."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from slipway.api.quantity import parse_decimal
+from slipway.api.v1alpha1.base import ApiModel, Decimal, FileUri, Name, Rule, Text
+from slipway.api.v1alpha1.model import Storage
+
+
+class Task(StrEnum):
+    """What the labels mean."""
+
+    CLASSIFICATION = "Classification"
+    REGRESSION = "Regression"
+    NONE = "None"
+
+
+class GateMetric(StrEnum):
+    """What a gate can bound."""
+
+    ACCURACY = "accuracy"
+    MEAN_ABSOLUTE_ERROR = "mean_absolute_error"
+    SQNR_DB = "sqnr_db"
+    LATENCY_P95_MS = "latency_p95_ms"
+    LATENCY_RATIO = "latency_ratio"
+    SIZE_BYTES = "size_bytes"
+
+
+LABEL_METRICS = (GateMetric.ACCURACY, GateMetric.MEAN_ABSOLUTE_ERROR)
+
+
+class ValidationDataset(ApiModel):
+    """An ``.npz``: one array per model input under the input's name, and the labels."""
+
+    storage_uri: FileUri = Field(
+        description="The .npz file: s3://bucket/key, or file:///path in local mode."
+    )
+    storage: Storage | None = Field(default=None, description="How to read storageUri.")
+    calibration_fraction: Decimal = Field(
+        default="0.2",
+        description="Share of rows that calibrate static quantisation; they never judge.",
+    )
+    rules = (
+        Rule(
+            cel="!has(self.calibrationFraction) || (double(self.calibrationFraction) > 0.0 "
+            "&& double(self.calibrationFraction) < 1.0)",
+            message="'calibrationFraction is ' + self.calibrationFraction "
+            "+ ': use more than 0 and less than 1'",
+            check=lambda d: 0 < parse_decimal(d.calibration_fraction) < 1,
+        ),
+    )
+
+
+class Gate(ApiModel):
+    """A bound that the model must keep, or it never gets a pod."""
+
+    name: Name
+    metric: GateMetric
+    min: Decimal | None = Field(default=None, description="Least acceptable value.")
+    max: Decimal | None = Field(default=None, description="Greatest acceptable value.")
+    max_degradation: Decimal | None = Field(
+        default=None,
+        description="How much worse than the converted source it may be, in the metric's unit "
+        "(0.005 of accuracy = half a percentage point).",
+    )
+    rules = (
+        Rule(
+            cel="has(self.min) || has(self.max) || has(self.maxDegradation)",
+            message="'gate ' + self.name + ' bounds nothing: set min, max or maxDegradation'",
+            check=lambda g: any(b is not None for b in (g.min, g.max, g.max_degradation)),
+        ),
+        Rule(
+            cel="!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+            message="'gate ' + self.name + ' can never pass: min ' + self.min + ' is above max ' "
+            "+ self.max",
+            check=lambda g: (
+                g.min is None or g.max is None or parse_decimal(g.min) <= parse_decimal(g.max)
+            ),
+        ),
+    )
+
+
+def _labels_are_there(validation: "Validation") -> bool:
+    needs = any(gate.metric in LABEL_METRICS for gate in validation.gates)
+    return not needs or validation.dataset is not None
+
+
+class Validation(ApiModel):
+    """Judged on every revision, the first included. Without a data set: closeness to the source."""
+
+    dataset: ValidationDataset | None = Field(
+        default=None,
+        description="Without it, outputs are compared with the source's on generated "
+        "feeds and the verdict says NumericOnly.",
+    )
+    task: Task = Field(default=Task.CLASSIFICATION, description="What the labels mean.")
+    output: Text | None = Field(
+        default=None,
+        description="Output that is judged; absent means the first floating-point one.",
+    )
+    labels: Text = Field(default="labels", description="Array of the data set with the labels.")
+    gates: tuple[Gate, ...] = Field(
+        default=(), max_length=16, description="All must pass. Absent: accuracy may fall by 0.01."
+    )
+    list_map_keys = {"gates": "name"}  # noqa: RUF012 - a ClassVar of the base
+    rules = (
+        Rule(
+            cel="!has(self.gates) || has(self.dataset) || self.gates.all(g, "
+            "!(g.metric in ['accuracy', 'mean_absolute_error']))",
+            message="gates on accuracy or mean_absolute_error need validation.dataset with labels",
+            check=_labels_are_there,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What an optimization leaves behind, where it lies, and the stores that hold it."""

@@ -1,0 +1,107 @@
+"""Protocols of the places where models and artifacts lie, and how to open one by its URI."""
+
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from slipway.artifacts.credentials import StorageConfig
+from slipway.errors import Invalid
+
+
+class Reader(Protocol):
+    """Reads below one root. Keys use ``/`` and never leave the root."""
+
+    def read(self, key: str, *, limit: int) -> bytes:
+        """The bytes at ``key``.
+
+        Raises:
+            NotFound: nothing is there.
+            Invalid: larger than ``limit`` bytes, or access is refused.
+            Transient: the store did not answer as it should.
+        """
+
+    def download(self, key: str, path: Path) -> None:
+        """Write the bytes at ``key`` to the new file ``path``. The caller verifies the digest.
+
+        Raises:
+            NotFound, Invalid, Transient: as ``read``.
+        """
+
+
+class Store(Reader, Protocol):
+    """Also writes."""
+
+    def upload(self, path: Path, key: str) -> None:
+        """Store a file under ``key``, replacing what is there.
+
+        Raises:
+            Invalid, Transient: as ``read``.
+        """
+
+    def commit(self, key: str, data: bytes) -> bool:
+        """Store ``data`` under ``key`` unless something is there. Atomic among racing writers.
+
+        Returns:
+            Whether this call stored it.
+
+        Raises:
+            Invalid, Transient: as ``read``.
+        """
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """``s3://bucket/a/b`` -> (``s3://bucket``, ``a/b``); ``file:///d/b`` -> (``file:///d``, ``b``).
+
+    The first part opens a store, the second is a key in it.
+
+    Raises:
+        Invalid: an unsupported scheme, or no key.
+    """
+    parts = urlsplit(uri)
+    path = unquote(parts.path)
+    if parts.scheme == "s3" and parts.netloc and path.strip("/"):
+        return f"s3://{parts.netloc}", path.lstrip("/")
+    if parts.scheme == "file" and not parts.netloc and path.startswith("/") and len(path) > 1:
+        folder, _, name = path.rpartition("/")
+        if name:
+            return f"file://{folder or '/'}", name
+    raise Invalid(f"'{uri[:200]}' names no file: expected s3://bucket/key or file:///path")
+
+
+def open_reader(root: str, config: StorageConfig) -> Reader:
+    """The fast reader of ``s3://bucket[/prefix]`` or ``file:///folder``.
+
+    Raises:
+        Invalid: an unsupported scheme or incomplete credentials.
+    """
+    if _scheme(root) == "s3":
+        from slipway.artifacts.s3_reader import S3Reader
+
+        return S3Reader(root, config)
+    return _folder(root)
+
+
+def open_store(root: str, config: StorageConfig) -> Store:
+    """A store that can write, at ``s3://bucket[/prefix]`` or ``file:///folder``.
+
+    Raises:
+        Invalid: an unsupported scheme or incomplete credentials.
+    """
+    if _scheme(root) == "s3":
+        from slipway.artifacts.s3 import S3Store
+
+        return S3Store(root, config)
+    return _folder(root)
+
+
+def _scheme(root: str) -> str:
+    scheme = urlsplit(root).scheme
+    if scheme not in ("s3", "file"):
+        raise Invalid(f"'{root[:200]}': storage must be s3://bucket/prefix or file:///folder")
+    return scheme
+
+
+def _folder(root: str) -> Store:
+    from slipway.artifacts.folder import FolderStore
+
+    return FolderStore(Path(unquote(urlsplit(root).path)))

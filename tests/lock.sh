@@ -1,0 +1,19 @@
+#!/bin/sh
+# Rewrites every lock file from pyproject.toml: one resolution for development, and from it one
+# file per image and one for `make demo`, so that all of them agree on every version.
+set -eu
+cd "$(dirname "$0")/.."
+UV=${UV:-uv}
+compile() { # compile OUTPUT ARGS...
+  out=$1; shift
+  "$UV" pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet "$@" -o "$out"
+}
+compile tests/requirements.txt --extra dev
+pins=$(mktemp); trap 'rm -f "$pins"' EXIT
+grep -E '^[A-Za-z0-9_.-]+==' tests/requirements.txt | sed 's/ *\\$//' >"$pins"
+compile examples/requirements.txt --extra demo --constraint "$pins"
+compile operator/requirements.txt --extra operator --constraint "$pins"
+for extra in server optimizer optimizer-classic; do
+  compile "runtime-image/requirements-$extra.txt" --extra "$extra" --constraint "$pins"
+done
