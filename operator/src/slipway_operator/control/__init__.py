@@ -1,0 +1,1 @@
+"""The loop: queue, workers, reconcile (observe -> plan -> execute), leadership, health."""

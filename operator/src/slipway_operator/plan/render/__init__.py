@@ -1,0 +1,1 @@
+"""One file per kind of child: facts -> the plain dict that is applied."""

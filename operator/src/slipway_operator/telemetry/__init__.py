@@ -1,0 +1,1 @@
+"""Numbers in (scrapes of server pods) and numbers out (the operator's own metrics)."""
