@@ -33,6 +33,8 @@ class OptimizationRequest(WireModel):
     Attributes:
         artifacts_uri: root of the artifact store, namespace uid included.
         threads: CPU threads that the serving pods will have; what is measured is measured so.
+        attempt: raised when a user asks to retry: part of the input key, so that a refusal that was
+            cached is judged anew.
     """
 
     model: SourceRequest
@@ -40,6 +42,7 @@ class OptimizationRequest(WireModel):
     validation: Validation
     artifacts_uri: str
     threads: int = 1
+    attempt: int = 0
 
 
 class CandidateSummary(WireModel):
