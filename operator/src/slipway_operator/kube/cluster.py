@@ -37,8 +37,10 @@ class WatchEvent:
 
 
 class Cluster(Protocol):
-    """Errors of every verb: ``NotFound``, ``Invalid`` (422, 403), ``Conflict`` (409),
-    ``Transient`` (everything that may pass).
+    """The verbs.
+
+    Each raises ``NotFound`` (404), ``Invalid`` (422, 403), ``Conflict`` (409) or ``Transient``
+    (what may pass).
     """
 
     async def get(self, ref: Ref) -> Object:

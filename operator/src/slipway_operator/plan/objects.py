@@ -53,7 +53,7 @@ def is_true(obj: Object, kind: str) -> bool:
 
 
 def controller_uid(obj: Object) -> str | None:
-    """uid of the controlling owner."""
+    """The uid of the controlling owner."""
     for owner in obj["metadata"].get("ownerReferences") or []:
         if owner.get("controller"):
             uid: str = owner["uid"]

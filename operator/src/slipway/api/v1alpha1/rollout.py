@@ -4,7 +4,6 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from slipway.api.quantity import parse_decimal
 from slipway.api.v1alpha1.base import ApiModel, Decimal, Duration, Rule
 
 
@@ -122,17 +121,3 @@ class Rollout(ApiModel):
     """How a new revision replaces the stable one."""
 
     canary: Canary = Field(default_factory=Canary)
-
-
-def worst_bounds(metric: AnalysisMetric, stable: float | None) -> tuple[float | None, float | None]:
-    """(least, greatest) acceptable value of a metric, given the stable revision's value.
-
-    Worked example: ``max: "25"`` and ``maxIncreasePercentOverStable: 20`` with stable at 18
-    -> (None, 21.6).
-    """
-    least = float(parse_decimal(metric.min)) if metric.min is not None else None
-    greatest = float(parse_decimal(metric.max)) if metric.max is not None else None
-    if metric.max_increase_percent_over_stable is not None and stable is not None:
-        relative = stable * (1 + metric.max_increase_percent_over_stable / 100)
-        greatest = relative if greatest is None else min(greatest, relative)
-    return least, greatest

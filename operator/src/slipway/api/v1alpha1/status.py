@@ -127,6 +127,9 @@ class RolloutStatus(ApiModel):
 
     current_step_index: int = 0
     step_started_at: _Time
+    ready_at: _Time | None = Field(
+        default=None, description="When the step's pods were all ready; it is judged from then."
+    )
     judged_at: _Time | None = None
     failures: int = 0
     passes: int = 0
@@ -138,6 +141,7 @@ class RetryStatus(ApiModel):
     """An optimization that failed for now and will be tried again."""
 
     revision: _Short
+    job_uid: _Short = Field(description="The Job whose failure this is.")
     attempts: int
     not_before: _Time
     reason: _Short

@@ -1,0 +1,1 @@
+"""Pods: one kubelet over two engines, simulated containers and real processes."""

@@ -1,0 +1,35 @@
+"""JSON trees: copies and RFC 7386 merge patches. Pure."""
+
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def clone(value: T) -> T:
+    """A deep copy of JSON; several times faster than ``copy.deepcopy``, which knows more types."""
+    return _clone(value)  # type: ignore[no-any-return] # JSON in, the same JSON out
+
+
+def _clone(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _clone(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clone(child) for child in value]
+    return value
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7386: null removes, objects merge, everything else replaces. Neither input is changed.
+
+    Worked example: ``{"a": 1, "b": {"c": 2}}`` with ``{"a": None, "b": {"d": 3}}``
+    -> ``{"b": {"c": 2, "d": 3}}``.
+    """
+    if not isinstance(patch, dict):
+        return clone(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
