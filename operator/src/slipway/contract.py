@@ -86,6 +86,26 @@ class Env(StrEnum):
     GRPC_PORT = "SLIPWAY_GRPC_PORT"
     BIND_ADDRESS = "SLIPWAY_BIND_ADDRESS"
     LOG_FORMAT = "SLIPWAY_LOG_FORMAT"  # text | json
+    DRAIN_SECONDS = "SLIPWAY_DRAIN_SECONDS"  # a server goes on as before after SIGTERM
+    GRACE_SECONDS = "SLIPWAY_GRACE_SECONDS"  # from SIGTERM to a server's end at the latest
+
+
+class OperatorEnv(StrEnum):
+    """Environment variables of the operator; the chart sets them from its values."""
+
+    WATCH_NAMESPACES = "SLIPWAY_WATCH_NAMESPACES"  # comma-separated; empty = all
+    POD_NAME = "SLIPWAY_POD_NAME"
+    POD_NAMESPACE = "SLIPWAY_POD_NAMESPACE"  # where the Lease is
+    IMAGE_SERVER = "SLIPWAY_IMAGE_SERVER"
+    IMAGE_OPTIMIZER = "SLIPWAY_IMAGE_OPTIMIZER"
+    IMAGE_OPTIMIZER_CLASSIC = "SLIPWAY_IMAGE_OPTIMIZER_CLASSIC"
+    IMAGE_PULL_POLICY = "SLIPWAY_IMAGE_PULL_POLICY"
+    IMAGE_PULL_SECRETS = "SLIPWAY_IMAGE_PULL_SECRETS"  # comma-separated
+    ARTIFACTS_URI = "SLIPWAY_ARTIFACTS_URI"  # default for spec.artifacts.storageUri
+    ARTIFACTS_SECRET = "SLIPWAY_ARTIFACTS_SECRET"  # noqa: S105 - the name of a Secret
+    CLUSTER_DOMAIN = "SLIPWAY_CLUSTER_DOMAIN"
+    LOG_FORMAT = "SLIPWAY_LOG_FORMAT"
+    LOG_LEVEL = "SLIPWAY_LOG_LEVEL"
 
 
 TERMINATION_LOG: Final = "/dev/termination-log"
@@ -143,7 +163,7 @@ class ServerMetric(StrEnum):
     INFLIGHT = "slipway_requests_in_flight"
     QUEUED = "slipway_requests_queued"
     INFO = "slipway_model_info"  # 1; labels revision, variant, digest
-    STARTUP = "slipway_startup_seconds"  # label phase: download | load | warmup | golden
+    STARTUP = "slipway_startup_seconds"  # label phase: download, load, warmup, golden, ...
 
 
 class Outcome(StrEnum):

@@ -49,7 +49,7 @@ def plan(observed: Observed, config: Config) -> Plan:
         spec = parse_spec(observed.resource)
         content = snapshot(spec, namespace_uid=observed.namespace_uid, config=config)
     except Invalid as error:
-        return _stalled(observed, before, str(error))
+        return stalled(observed, "SpecInvalid", str(error))
     memory = Memory.of(before)
     revisions = _revisions(observed)
     target = target_name(observed.name, spec)
@@ -116,7 +116,9 @@ def _requeue_at(world: World, spec: Spec) -> datetime | None:
     return min(ahead, default=None)
 
 
-def _stalled(observed: Observed, before: Status, message: str) -> Plan:
+def stalled(observed: Observed, reason: str, message: str) -> Plan:
+    """Nothing can be done until the user acts; what serves goes on serving."""
+    before = parse_status(observed.resource)
     generation = int(observed.resource["metadata"].get("generation", 0))
     serving = before.stable is not None
     kept = "; what serves goes on serving" if serving else ""
@@ -124,11 +126,11 @@ def _stalled(observed: Observed, before: Status, message: str) -> Plan:
         Fact(
             ConditionType.READY,
             "True" if serving else "False",
-            "StableServes" if serving else "SpecInvalid",
+            "StableServes" if serving else reason,
             f"{message}{kept}",
         ),
-        Fact(ConditionType.ROLLED_OUT, "False", "SpecInvalid", message),
-        Fact(ConditionType.STALLED, "True", "SpecInvalid", message),
+        Fact(ConditionType.ROLLED_OUT, "False", reason, message),
+        Fact(ConditionType.STALLED, "True", reason, message),
     ]
     status = before.model_copy(
         update={

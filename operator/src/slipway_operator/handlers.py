@@ -1,0 +1,69 @@
+"""The kopf shell: login, settings, and one event handler that hands over to our own loop.
+
+Only ``on.event`` is used: it makes no write, no annotation and no finalizer, and nothing in an
+object's annotations can mislead it. What it misses across a relist, the manager's resync repairs.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, cast
+
+import kopf
+
+from slipway import contract
+from slipway_operator.kube.cluster import WatchEvent
+
+_BACKOFFS = (1.0, 2.0, 5.0, 10.0)
+
+
+class _ForEver:
+    """Backoffs without an end: an API outage must not end the watch."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from _BACKOFFS
+        while True:
+            yield _BACKOFFS[-1]
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Settings of kopf's own machinery."""
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.networking.connect_timeout = 5
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = cast("Any", _ForEver())
+    settings.watching.server_timeout = 290
+    settings.watching.chunk_size = 500
+
+
+def registry(on_event: Callable[[WatchEvent], None]) -> kopf.OperatorRegistry:
+    """A private registry whose one event handler passes every change on."""
+    found = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=found)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(contract.GROUP, contract.VERSION, contract.PLURAL, registry=found)
+    def changed(event: kopf.RawEvent, **_: Any) -> None:
+        kind = event["type"] or "ADDED"  # None: seen in the initial list
+        if kind in ("ADDED", "MODIFIED", "DELETED"):
+            on_event(WatchEvent(kind, dict(cast("dict[str, Any]", event["object"]))))
+
+    return found
+
+
+async def serve(
+    on_event: Callable[[WatchEvent], None], *, namespaces: Collection[str], stop_flag: Any
+) -> None:
+    """Run kopf until ``stop_flag`` is set."""
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    await kopf.operator(
+        registry=registry(on_event),
+        settings=settings,
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        stop_flag=stop_flag,
+    )

@@ -1,0 +1,95 @@
+"""What reflectors have seen, and what our own writes returned: the newest wins."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from slipway.contract import Label
+from slipway_operator.plan.objects import Object, Ref, labels, ref_of
+
+Key = tuple[str, str]  # namespace and name of a ModelDeployment
+
+
+def key_of(obj: Object) -> Key | None:
+    """The ModelDeployment that a child belongs to, by its label."""
+    owner = labels(obj).get(Label.MODEL_DEPLOYMENT)
+    return (obj["metadata"]["namespace"], owner) if owner else None
+
+
+def _version(obj: Object) -> int:
+    text = obj["metadata"].get("resourceVersion") or "0"
+    return int(text) if text.isdigit() else 0
+
+
+def slim(obj: Object) -> Object:
+    """Without managedFields, which nobody here reads and which double the memory."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
+
+
+class Store:
+    """Objects of all watched kinds, indexed by the resource they belong to."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Ref, Object] = {}
+        self._by_key: dict[Key, set[Ref]] = defaultdict(set)
+        self._deleted: dict[Ref, int] = {}  # resource version of deletions that we saw or made
+
+    def get(self, ref: Ref) -> Object | None:
+        """The newest known state."""
+        return self._objects.get(ref)
+
+    def of(self, key: Key) -> Mapping[Ref, Object]:
+        """All children of a resource."""
+        return {ref: self._objects[ref] for ref in self._by_key.get(key, ())}
+
+    def put(self, obj: Object) -> Key | None:
+        """Take a newer state; an older one is ignored.
+
+        Returns:
+            The resource to look at, or ``None`` when this was no news.
+        """
+        ref, key = ref_of(obj), key_of(obj)
+        if key is None:
+            return None
+        known = self._objects.get(ref)
+        version = _version(obj)
+        if known is not None and _version(known) >= version:
+            return None
+        if known is None and self._deleted.get(ref, -1) >= version:
+            return None
+        self._deleted.pop(ref, None)
+        self._objects[ref] = slim(obj)
+        self._by_key[key].add(ref)
+        return key
+
+    def remove(self, ref: Ref, *, uid: str | None = None, version: int = -1) -> Key | None:
+        """Forget an object that is gone (only the one with that uid, if given)."""
+        known = self._objects.get(ref)
+        if known is None or (uid is not None and known["metadata"].get("uid") != uid):
+            return None
+        del self._objects[ref]
+        self._deleted[ref] = max(version, _version(known))
+        key = key_of(known)
+        if key is not None:
+            self._by_key[key].discard(ref)
+            if not self._by_key[key]:
+                del self._by_key[key]
+        return key
+
+    def replace(self, kind: str, items: Iterable[Object]) -> set[Key]:
+        """Take a complete list of a kind: what is not in it is gone.
+
+        Returns:
+            The resources whose children changed, deletions that no watch told included.
+        """
+        changed: set[Key | None] = set()
+        seen = set()
+        for item in items:
+            seen.add(ref_of(item))
+            changed.add(self.put(item))
+        for ref in [r for r in self._objects if r.kind == kind and r not in seen]:
+            changed.add(self.remove(ref))
+        return {key for key in changed if key is not None}
+
+    def __len__(self) -> int:
+        return len(self._objects)

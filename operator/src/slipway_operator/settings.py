@@ -1,0 +1,71 @@
+"""The operator's settings, read from the environment once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipway.contract import OperatorEnv as Env
+from slipway.errors import Invalid
+from slipway_operator.plan.config import Config, DefaultArtifacts, Images
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the composition root needs.
+
+    Attributes:
+        namespaces: those that are watched; empty means all.
+        identity: who this process is in the Lease.
+    """
+
+    config: Config
+    namespaces: tuple[str, ...]
+    identity: str
+    lease_namespace: str
+    json_logs: bool
+    log_level: str
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Settings from environment variables.
+
+    Raises:
+        Invalid: one is missing or unusable; the message names it.
+    """
+
+    def required(name: Env) -> str:
+        value = environ.get(name, "").strip()
+        if not value:
+            raise Invalid(f"environment variable {name} is not set; the Helm chart sets it")
+        return value
+
+    def several(name: Env) -> tuple[str, ...]:
+        return tuple(part.strip() for part in environ.get(name, "").split(",") if part.strip())
+
+    uri = environ.get(Env.ARTIFACTS_URI, "").strip()
+    if uri and not uri.startswith("s3://"):
+        raise Invalid(
+            f"{Env.ARTIFACTS_URI} is '{uri}': storage.defaults.storageUri must be s3://bucket/prefix"
+        )
+    level = environ.get(Env.LOG_LEVEL, "INFO").upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise Invalid(f"{Env.LOG_LEVEL} is '{level}': use DEBUG, INFO, WARNING or ERROR")
+    return Settings(
+        config=Config(
+            images=Images(
+                server=required(Env.IMAGE_SERVER),
+                optimizer=required(Env.IMAGE_OPTIMIZER),
+                optimizer_classic=required(Env.IMAGE_OPTIMIZER_CLASSIC),
+                pull_policy=environ.get(Env.IMAGE_PULL_POLICY) or "IfNotPresent",
+                pull_secrets=several(Env.IMAGE_PULL_SECRETS),
+            ),
+            default_artifacts=DefaultArtifacts(uri, environ.get(Env.ARTIFACTS_SECRET, ""))
+            if uri
+            else None,
+            cluster_domain=environ.get(Env.CLUSTER_DOMAIN) or "svc.cluster.local",
+        ),
+        namespaces=several(Env.WATCH_NAMESPACES),
+        identity=required(Env.POD_NAME),
+        lease_namespace=required(Env.POD_NAMESPACE),
+        json_logs=environ.get(Env.LOG_FORMAT) == "json",
+        log_level=level,
+    )
