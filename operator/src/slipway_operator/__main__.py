@@ -18,7 +18,8 @@ from slipway_operator import handlers, settings
 from slipway_operator.control.elector import Elector
 from slipway_operator.control.health import Vitals, application
 from slipway_operator.control.manager import Manager, cancel_all
-from slipway_operator.kube.client import KubeClient, load_configuration
+from slipway_operator.kube.client import KubeClient
+from slipway_operator.kube.http import load_configuration
 from slipway_operator.kube.store import Store
 from slipway_operator.plan.objects import Ref
 from slipway_operator.telemetry.metrics import OperatorMetrics

@@ -232,7 +232,7 @@ def _merge_patch(before: Object, after: Object) -> Object:
         if old == value:
             continue
         both = isinstance(value, dict) and isinstance(old, dict)
-        patch[key] = _merge_patch(old, value) if both else value
+        patch[key] = _merge_patch(old or {}, value) if both else value
     return patch
 
 

@@ -47,7 +47,7 @@ class OperatorMetrics:
 
     def wrote(self, verb: str, kind: str) -> None:
         """Count one write."""
-        self._writes.labels(verb.split(" ")[0], kind).inc()
+        self._writes.labels(verb, kind).inc()
 
     def set(self, name: str, value: float) -> None:
         """Set a gauge."""

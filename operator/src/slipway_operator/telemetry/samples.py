@@ -75,8 +75,10 @@ def window(deltas: Iterable[Counts]) -> Window:
 
 
 def quantile(q: float, buckets: Mapping[float, float]) -> float | None:
-    """Quantile of a cumulative histogram, linear inside a bucket (Prometheus'
-    ``histogram_quantile``). ``None`` without samples; the last finite bound beyond it.
+    """Quantile of a cumulative histogram, linear inside a bucket.
+
+    As Prometheus' ``histogram_quantile``: the last finite bound for what lies beyond it; ``None``
+    without samples.
     """
     bounds = sorted(buckets)
     if not bounds or buckets[bounds[-1]] <= 0:

@@ -1,0 +1,155 @@
+"""HTTP to an API server: the one owner of the ``kubernetes`` package, raw JSON in and out.
+
+Never the typed models (they drop unknown fields), never the client's own retries (they skip PATCH),
+a timeout on every call.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+from kubernetes.aio import client as kubernetes_client
+from kubernetes.aio import config as kubernetes_config
+
+from slipway.errors import Invalid, SlipwayError, Transient
+from slipway_operator.kube.errors import error_of
+from slipway_operator.plan.objects import Object
+
+TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
+LIST_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=3)
+# The API server sends a bookmark every minute: silence beyond that is a dead connection.
+WATCH_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=3, sock_read=75)
+JSON: Final = "application/json"
+MERGE: Final = "application/merge-patch+json"
+APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
+
+
+async def load_configuration(kubeconfig: str | None = None, context: str | None = None) -> Any:
+    """The pod's service account when in a pod, else the kubeconfig.
+
+    Raises:
+        Invalid: neither is there or usable.
+    """
+    configuration = kubernetes_client.Configuration()
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+    try:
+        if kubeconfig is None and context is None and in_pod:
+            kubernetes_config.load_incluster_config(  # type: ignore[no-untyped-call] # no stubs
+                client_configuration=configuration
+            )
+        else:
+            await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call] # no stubs
+                config_file=kubeconfig, context=context, client_configuration=configuration
+            )
+    except (kubernetes_config.ConfigException, OSError, ValueError) as error:
+        raise Invalid(
+            f"no access to a cluster: {error}. Set KUBECONFIG, or run inside a pod"
+        ) from error
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.connection_pool_maxsize = 32
+    return configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        what: it in a few words, for error messages.
+    """
+
+    method: str
+    path: str
+    what: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Object | None = None
+    content_type: str = JSON
+    timeout: aiohttp.ClientTimeout = TIMEOUT
+
+
+class HttpApi:
+    """One connection pool to one API server."""
+
+    def __init__(self, configuration: Any) -> None:
+        self._api = kubernetes_client.ApiClient(configuration)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._api.close()  # type: ignore[no-untyped-call] # no stubs
+
+    async def json(self, request: Request) -> Object:
+        """The answer as JSON.
+
+        Raises:
+            SlipwayError: whatever the answer, or its absence, means.
+        """
+        try:
+            found: Object = json.loads(await self.bytes(request))
+        except ValueError as error:
+            raise Transient(f"{request.what}: the API server sent no JSON") from error
+        return found
+
+    async def bytes(self, request: Request) -> bytes:
+        """The answer's body.
+
+        Raises:
+            SlipwayError: whatever the answer, or its absence, means.
+        """
+        try:
+            response = await self._send(request)
+            async with response:
+                data: bytes = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _silence(request, error) from error
+        if response.status >= 300:
+            raise _refusal(response, data, request)
+        return data
+
+    async def lines(self, request: Request) -> AsyncIterator[bytes]:
+        """Whole lines of a streamed answer, of any length (aiohttp's own reader limits them).
+
+        Raises:
+            SlipwayError: whatever the answer, or its absence, means.
+        """
+        try:
+            response = await self._send(request)
+            async with response:
+                if response.status >= 300:
+                    raise _refusal(response, await response.read(), request)
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line:
+                            yield line
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _silence(request, error) from error
+
+    async def _send(self, request: Request) -> aiohttp.ClientResponse:
+        # The body goes past param_serialize: that would copy it through the typed models' encoder.
+        method, url, headers, _, _ = await self._api.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query),
+            header_params={"Accept": JSON, "Content-Type": request.content_type},
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._api.call_api(
+            method, url, headers, request.body, _request_timeout=request.timeout
+        )
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _silence(request: Request, error: Exception) -> Transient:
+    return Transient(
+        f"{request.what}: the API server does not answer ({type(error).__name__}: {error})"
+    )
+
+
+def _refusal(response: aiohttp.ClientResponse, data: bytes, request: Request) -> SlipwayError:
+    retry_after = response.headers.get("Retry-After")
+    return error_of(response.status, data, what=request.what, retry_after=retry_after)
