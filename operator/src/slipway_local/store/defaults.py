@@ -10,6 +10,7 @@ from slipway_operator.plan.objects import Object
 JOB_TRACKING: Final = "batch.kubernetes.io/job-tracking"
 JOB_UID: Final = "batch.kubernetes.io/controller-uid"
 JOB_NAME: Final = "batch.kubernetes.io/job-name"
+NODE: Final = "local"
 
 
 def fill(obj: Object) -> None:
@@ -63,6 +64,7 @@ def _template(template: Object) -> None:
 
 
 def _pod(obj: Object) -> None:
+    _set(obj["spec"], nodeName=NODE)  # one node, so that scheduling is no step of its own
     _pod_spec(obj["spec"])
 
 

@@ -100,9 +100,7 @@ def _merge(live: Any, config: Any, keys: ListKeys, at: Path) -> Any:
     return clone(config)
 
 
-def _without(
-    tree: Any, dropped: frozenset[Path], kept: set[Path], keys: ListKeys, at: Path
-) -> Any:
+def _without(tree: Any, dropped: frozenset[Path], kept: set[Path], keys: ListKeys, at: Path) -> Any:
     """The tree without dropped paths; maps and lists that this empties go too."""
     if isinstance(tree, dict) and tree:
         children = {}

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from slipway_local.store.selectors import Selector, matches
@@ -79,7 +80,7 @@ class History:
         """
         if version < self._floor:
             raise Gone(f"resource version {version} is too old: the oldest kept is {self._floor}")
-        newer = [change for change in reversed(self._changes) if change.version > version]
-        for change in reversed(newer):
+        newer = takewhile(lambda change: change.version > version, reversed(self._changes))
+        for change in reversed(list(newer)):
             if event := scope.event(change):
                 yield change.version, event

@@ -4,12 +4,15 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from slipway import contract
 from slipway.api.v1alpha1.resource import parse_spec
+from slipway.api.v1alpha1.status import Status
 from slipway.errors import Invalid
 from slipway_local.store.schema import info_of, resource_of
 from slipway_local.store.selectors import matches, selector_of
-from slipway_operator.plan.objects import Object, labels
+from slipway_operator.plan.objects import Object
 
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_1123: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -19,6 +22,23 @@ _LABEL_KEY: Final = re.compile(
     r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 )
 _MAX_ANNOTATIONS: Final = 256 * 1024  # bytes, all together
+
+
+def check_shape(obj: Object) -> None:
+    """Refuse an object without the fields that everything else relies on.
+
+    Raises:
+        Invalid: the field that is missing.
+    """
+    info = info_of(obj["kind"])
+    if obj.get("apiVersion") != info.api_version:
+        _refuse(obj, "apiVersion", obj.get("apiVersion"), f"must be {info.api_version}")
+    if info.namespaced != bool(obj["metadata"].get("namespace")):
+        remedy = "is required" if info.namespaced else "must be empty: the kind has none"
+        _refuse(obj, "metadata.namespace", obj["metadata"].get("namespace", ""), remedy)
+    for path in _REQUIRED.get(obj["kind"], ()):
+        if _at(obj, path) is None:
+            _refuse(obj, path, "", "is required")
 
 
 def check(obj: Object) -> None:
@@ -67,7 +87,7 @@ def _at(obj: Object, path: str) -> Any:
 def _refuse(obj: Object, field: str, value: object, remedy: str) -> None:
     name = obj["metadata"].get("name", "")
     shown = str(value)[:120]
-    raise Invalid(f'{resource_of(obj["kind"])} "{name}" is invalid: {field} \'{shown}\': {remedy}')
+    raise Invalid(f"{resource_of(obj['kind'])} \"{name}\" is invalid: {field} '{shown}': {remedy}")
 
 
 def _name(kind: str, name: str) -> None:
@@ -100,6 +120,20 @@ def _label(obj: Object, key: str, value: object) -> None:
 
 def _resource(obj: Object) -> None:
     parse_spec(obj, strict=True)
+
+
+def check_status(obj: Object) -> None:
+    """Refuse a ModelDeployment status that the CRD would prune or refuse.
+
+    Raises:
+        Invalid: the first field that is wrong.
+    """
+    try:
+        Status.model_validate(obj.get("status") or {}, extra="forbid")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in ("status", *first["loc"]))
+        raise Invalid(f"{where}: {first['msg']}") from error
 
 
 def _deployment(obj: Object) -> None:
@@ -165,6 +199,16 @@ def _hpa(obj: Object) -> None:
         _refuse(obj, "spec.maxReplicas", spec["maxReplicas"], "must be at least minReplicas")
 
 
+_POD: Final = "spec.template.spec.containers"
+_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+    contract.KIND: ("spec",),
+    "Deployment": ("spec.selector", _POD),
+    "ReplicaSet": ("spec.selector", _POD),
+    "Job": (_POD,),
+    "Pod": ("spec.containers",),
+    "Service": ("spec",),
+    "HorizontalPodAutoscaler": ("spec.maxReplicas", "spec.scaleTargetRef"),
+}
 _IMMUTABLE: Final[dict[str, tuple[str, ...]]] = {
     "Deployment": ("spec.selector",),
     "ReplicaSet": ("spec.selector",),
