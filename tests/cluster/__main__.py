@@ -1,13 +1,15 @@
 """The commands: ``python -m tests.cluster COMMAND``."""
 
 import argparse
+import json
 import shlex
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from tests.cluster import debian, golang, lifecycle
+from tests.cluster import base_image, debian, golang, images, lifecycle
 from tests.cluster.shell import Failure, say
 
 _BUILDS = {"all": golang.EVERYTHING, "api": golang.API, "s3": golang.S3}
@@ -21,6 +23,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("what", nargs="?", choices=_BUILDS, default="all")
     build.add_argument("--print", action="store_true", help="print where each program lies")
 
+    commands.add_parser("base-image", help="make the base image of the images; print its name")
+    image = commands.add_parser("images", help="build the product's images; print their names")
+    image.add_argument("images", nargs="*", metavar="IMAGE", help=", ".join(images.IMAGES))
+    image.add_argument("--json", action="store_true", help="print names, archives and sizes")
+    image.add_argument("--load", action="store_true", help="load them into the cluster")
+
     up = commands.add_parser("up", help="start a cluster and wait until it works")
     up.add_argument("--api-only", action="store_true", help="etcd and the API server, no root")
     up.add_argument("--controllers", action="store_true", help="with --api-only: controllers too")
@@ -30,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     execute = commands.add_parser("exec", help="run a program inside: exec -- CMD...")
     load = commands.add_parser("load", help="import image archives")
     load.add_argument("archives", nargs="+", type=Path)
-    for command in (up, down, env, execute, load):
+    for command in (up, down, env, execute, load, image):
         command.add_argument("--name", default="slipway", help="which cluster (%(default)s)")
     execute.add_argument("argv", nargs="+", metavar="CMD")
     return parser
@@ -43,6 +51,21 @@ def _build(options: argparse.Namespace) -> None:
     if options.print:
         for name in _BUILDS[options.what]:
             print(golang.program(name))
+
+
+def _images(options: argparse.Namespace) -> None:
+    unknown = set(options.images) - set(images.IMAGES)
+    if unknown:
+        raise Failure(f"No such image: {', '.join(sorted(unknown))}.")
+    built = images.build(tuple(options.images) or images.IMAGES)
+    for image in built:
+        say(f"{image.name}: {image.size / 1e6:.0f} MB, {image.above_base / 1e6:.0f} MB above base")
+    if options.json:
+        print(json.dumps([asdict(image) for image in built], default=str, indent=2))
+    else:
+        print("\n".join(image.name for image in built))
+    if options.load:
+        lifecycle.load_images(options.name, [image.archive for image in built])
 
 
 def _print_variables(name: str) -> None:
@@ -67,6 +90,10 @@ def _dispatch(options: argparse.Namespace) -> None:
     match command:
         case "build":
             _build(options)
+        case "base-image":
+            print(base_image.ensure())
+        case "images":
+            _images(options)
         case "up":
             _up(options)
         case "down":

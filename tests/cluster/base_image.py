@@ -5,6 +5,7 @@ apt uses, with Python and nothing else.
 """
 
 import hashlib
+import platform
 import shutil
 import tempfile
 import time
@@ -31,7 +32,7 @@ _WASTE = (
 
 def buildah(*arguments: str | Path) -> str:
     """Runs buildah on an image store of our own, inside the cache."""
-    return run(["nice", "-n", "10", *_buildah(), *arguments])
+    return run(["nice", "-n", "10", *engine(), *arguments])
 
 
 def ensure() -> str:
@@ -41,12 +42,13 @@ def ensure() -> str:
     key = hashlib.sha256("\n".join([suite, *_PACKAGES, *_WASTE]).encode()).hexdigest()[:12]
     name = f"localhost/slipway-base:{suite}-{key}"
     with exclusive(cache() / "buildah" / "base"):
-        if not succeeds([*_buildah(), "inspect", "--type", "image", name]):
+        if not succeeds([*engine(), "inspect", "--type", "image", name]):
             _make(name, suite, mirror)
     return name
 
 
-def _buildah() -> list[str]:
+def engine() -> list[str]:
+    """Returns buildah with the flags of that store."""
     store = cache() / "buildah"
     return ["buildah", "--root", str(store / "root"), "--runroot", str(store / "run")]
 
@@ -54,10 +56,7 @@ def _buildah() -> list[str]:
 def _source() -> tuple[str, str]:
     """Returns this machine's Debian release and the mirror that its apt settings name."""
     listing = run(["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)"])
-    release = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
-    )
-    suite = release.get("VERSION_CODENAME", "").strip('"')
+    suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     for line in listing.splitlines():
         name, _, mirror = line.partition(" ")
         if suite and name == suite:
@@ -71,7 +70,7 @@ def _make(name: str, suite: str, mirror: str) -> None:
     with tempfile.TemporaryDirectory(dir=cache()) as folder:
         tree = Path(folder) / "tree"
         include = f"--include={','.join(_PACKAGES)}"
-        debootstrap = ["debootstrap", "--variant=minbase", include, suite, tree, mirror]
+        debootstrap = ["debootstrap", "--variant=minbase", include, suite, str(tree), mirror]
         # In a mount namespace of its own, so that what it mounts cannot stay behind.
         run(["nice", "-n", "10", "unshare", "--mount", *debootstrap])
         for waste in _WASTE:

@@ -3,8 +3,9 @@
 It is process 1 of the cluster's own process namespace. When it ends, however it ends, the kernel
 ends every component and every container, and drops their mounts and networks with them.
 
-While it starts the cluster, its standard output carries progress to `up`, and its standard input
-says whether `up` is still there: if `up` dies first, so does the cluster.
+While it starts the cluster, its standard error carries progress to `up`, and its standard input
+says whether `up` is still there: if `up` dies first, so does the cluster. Then it goes on alone,
+and writes to its log.
 """
 
 import os
@@ -145,11 +146,11 @@ def main() -> None:
         if cluster.node:
             _start_node(cluster, supervisor)
     except Failure as failure:
-        print(failure, flush=True)
+        say(str(failure))
         os._exit(1)
-    print(READY, flush=True)
+    print(READY, file=sys.stderr, flush=True)
     kept.join()
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     supervisor.stay()
 
 

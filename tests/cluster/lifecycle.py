@@ -171,21 +171,19 @@ def _start(cluster: Cluster, listener: socket.socket) -> None:
             [*unshare, "--kill-child", "--", *inside],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
+            stdout=log,
+            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
             pass_fds=[descriptor] if cluster.node else [],
         )
     processes.record(cluster.state, processes.only_child(process.pid))
     assert process.stdin is not None
-    assert process.stdout is not None
-    said: list[str] = []
-    for line in process.stdout:
+    assert process.stderr is not None
+    for line in process.stderr:
         if line.strip() == READY:
             process.stdin.write(KEEP)
             process.stdin.close()
             return
-        said.append(line)
-        print(line, end="", flush=True)
+        print(line, end="", file=sys.stderr, flush=True)
     raise Failure(f"The cluster {cluster.name!r} did not come up; see the lines above.")

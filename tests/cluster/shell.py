@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ class Failure(Exception):  # noqa: N818 - it reads as what it is: a sentence for
 
 
 def say(text: str) -> None:
-    """Prints one line of progress with the seconds since the program started."""
-    print(f"[{time.monotonic() - _START:6.1f} s] {text}", flush=True)
+    """Prints one line of progress to standard error, with the seconds since the program started."""
+    print(f"[{time.monotonic() - _START:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
