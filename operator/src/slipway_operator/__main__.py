@@ -167,7 +167,7 @@ async def _kopf(manager: Manager, namespaces: tuple[str, ...], stop: asyncio.Eve
         started = loop.time()
         try:
             await handlers.serve(manager.resource_event, namespaces=namespaces, stop_flag=stop)
-        except Exception:  # whatever ended it, the watch must go on
+        except Exception:  # noqa: BLE001 - whatever ended it, the watch must go on
             _log.exception("the watch of ModelDeployments ended; it starts again")
         if loop.time() - started > 60:
             wait = _FIRST_RESTART

@@ -222,7 +222,7 @@ class Manager:
         except SlipwayError as error:
             _log.warning("%s/%s: %s", *key, error)
             self._again(key, "transient")
-        except Exception:  # one resource's bug must not stop the others
+        except Exception:  # noqa: BLE001 - one resource's bug must not stop the others
             _log.exception("%s/%s: bug while reconciling", *key)
             self._again(key, "bug")
         else:

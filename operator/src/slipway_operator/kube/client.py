@@ -1,6 +1,7 @@
 """``Cluster`` over HTTP: paging, watches, server-side apply, our own retries, and the fence."""
 
 import asyncio
+import builtins
 import json
 import random
 from collections.abc import AsyncIterator, Callable
@@ -139,9 +140,7 @@ class KubeClient:
         """The last lines of a container's log."""
         path = KINDS["Pod"].path(namespace, pod, "log")
         query = (("container", container), ("tailLines", str(tail)))
-        data = await self._api.bytes(
-            Request("GET", path, f"read the log of pod {pod}", query=query)
-        )
+        data = await self._api.read(Request("GET", path, f"read the log of pod {pod}", query=query))
         return data.decode(errors="replace")
 
     async def _write(self, verb: str, ref: Ref, request: Request) -> Object:
@@ -165,7 +164,7 @@ class KubeClient:
     async def list(self, kind: str, namespace: str | None, *, selector: str = "") -> Listing:
         """See ``Cluster.list``; in pages of 500."""
         info = KINDS[kind]
-        items = []
+        items: builtins.list[Object] = []
         token = ""
         while True:
             query = (("limit", str(_PAGE)), ("labelSelector", selector), ("continue", token))

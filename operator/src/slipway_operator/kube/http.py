@@ -87,12 +87,12 @@ class HttpApi:
             SlipwayError: whatever the answer, or its absence, means.
         """
         try:
-            found: Object = json.loads(await self.bytes(request))
+            found: Object = json.loads(await self.read(request))
         except ValueError as error:
             raise Transient(f"{request.what}: the API server sent no JSON") from error
         return found
 
-    async def bytes(self, request: Request) -> bytes:
+    async def read(self, request: Request) -> bytes:
         """The answer's body.
 
         Raises:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from slipway.contract import Annotation
 from slipway_operator.plan.memory import Memory
+from slipway_operator.plan.names import short_hash
 from slipway_operator.plan.objects import Object, annotations
 
 Act = Literal["promote", "abort", "retry"]
@@ -25,6 +26,17 @@ def asked(resource: Object, memory: Memory, act: Act, revision: str | None) -> b
     if not value or revision is None or value[:256] == getattr(memory.handled, act):
         return False
     return value.split("/", 1)[0] == revision
+
+
+def attempt(memory: Memory, revision: str) -> int:
+    """A number that is new after every retry of the revision, 0 before the first.
+
+    It is part of the optimization's input key: a cached refusal is judged anew.
+    """
+    value = memory.handled.retry
+    if value is None or value.split("/", 1)[0] != revision:
+        return 0
+    return int(short_hash(value)[:7], 16)
 
 
 def done(resource: Object, memory: Memory, act: Act) -> Memory:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from slipway.artifacts.manifest import Verdict
 from slipway.contract import Annotation, Component, Label
 from slipway.tasks import JobReport, format_report
-from slipway_operator.plan import optimize, rollout
+from slipway_operator.plan import acts, optimize, rollout
 from slipway_operator.plan.analysis import needs_replay
 from slipway_operator.plan.config import Config
 from slipway_operator.plan.memory import Memory, Note
@@ -37,11 +38,11 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """Add one annotation."""
+    """Set one annotation; ``None`` takes it away."""
 
     ref: Ref
     key: str
-    value: str
+    value: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,9 @@ def _target(world: World) -> Iterator[Action]:
     if revision is None:
         number = max((known.number for known in world.revisions.values()), default=0) + 1
         yield Create(controller_revision(world.resource, target, number, world.content))
+    if acts.asked(world.resource, memory, "retry", target):
+        yield from _forget_outcome(world, revision)
+        return
     if target in (memory.stable, memory.canary) or memory.rejection(target):
         return
     match facts.outcome:
@@ -125,6 +129,7 @@ def _target(world: World) -> Iterator[Action]:
                         target,
                         revision.content if revision else world.content,
                         job=facts.spec.job,
+                        attempt=acts.attempt(memory, target),
                         config=world.config,
                     ),
                     Note("Normal", "OptimizationStarted", f"Job {job_name(target)}"),
@@ -140,6 +145,17 @@ def _target(world: World) -> Iterator[Action]:
                 yield Delete(Ref("Job", facts.observed.namespace, job_name(target)), uid)
         case _:
             pass
+
+
+def _forget_outcome(world: World, revision: Revision | None) -> Iterator[Action]:
+    """Before a retry: an outcome that was not a pass, and the Job that had it."""
+    observed = world.facts.observed
+    found = revision.report if revision else None
+    if revision is not None and found is not None and found.verdict is not Verdict.PASSED:
+        yield Annotate(ref_of(revision.object), Annotation.RESULT, None)
+    job = observed.child("Job", job_name(world.facts.target))
+    if job is not None and (found is None or found.verdict is not Verdict.PASSED):
+        yield Delete(_job_ref(job), job["metadata"]["uid"])
 
 
 def _job_ref(job: Object) -> Ref:

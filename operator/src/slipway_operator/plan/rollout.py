@@ -110,8 +110,22 @@ def _retry_asked(memory: Memory, facts: Facts) -> Transition | None:
     resource = facts.observed.resource
     if not acts.asked(resource, memory, "retry", facts.target):
         return None
+    if memory.rejection(facts.target) is None and memory.retry is None:
+        return Transition(acts.done(resource, memory, "retry"))  # nothing failed: nothing to retry
+    if not _clean(facts.outcome):
+        return None  # the old outcome goes first (children._forget_outcome)
     fresh = acts.done(resource, memory.forgive(facts.target), "retry")
     return Transition(fresh, (Note("Normal", "RetryRequested", f"tries {facts.target} again"),))
+
+
+def _clean(outcome: optimize.Outcome) -> bool:
+    match outcome:
+        case optimize.Waiting(reason="JobMissing"):
+            return True
+        case optimize.Done(report=report, stored=True):
+            return report.verdict is Verdict.PASSED
+        case _:
+            return False
 
 
 def _superseded(memory: Memory, facts: Facts) -> Transition | None:

@@ -47,7 +47,7 @@ _MOUNTS: dict[Step, tuple[StorageMount, ...]] = {
 }
 
 
-def optimization_request(content: Snapshot) -> OptimizationRequest:
+def optimization_request(content: Snapshot, attempt: int) -> OptimizationRequest:
     """What the Job is asked for."""
     return OptimizationRequest(
         model=SourceRequest(
@@ -59,6 +59,7 @@ def optimization_request(content: Snapshot) -> OptimizationRequest:
         validation=content.validation,
         artifacts_uri=content.artifacts_uri,
         threads=serving_threads(content),
+        attempt=attempt,
     )
 
 
@@ -72,7 +73,13 @@ def serving_threads(content: Snapshot) -> int:
 
 
 def optimization_job(
-    resource: Object, revision: str, content: Snapshot, *, job: JobSpec, config: Config
+    resource: Object,
+    revision: str,
+    content: Snapshot,
+    *,
+    job: JobSpec,
+    attempt: int,
+    config: Config,
 ) -> Object:
     """Created once a revision; its four containers run one after the other."""
     dataset = content.validation.dataset
@@ -101,7 +108,7 @@ def optimization_job(
         labels=child_labels(
             resource["metadata"]["name"], component=Component.OPTIMIZER, revision=revision
         ),
-        request=optimization_request(content),
+        request=optimization_request(content, attempt),
         pod=spec,
         policy={
             "backoffLimit": job.backoff_limit,
