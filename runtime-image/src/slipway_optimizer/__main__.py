@@ -1,0 +1,56 @@
+"""Program of the optimization Job and of ``slipway optimize``.
+
+Exit codes: 0 picked, 1 nothing may be served (``optimize`` only: in the Job that is a result),
+64 usage, 65 the user must act, 70 a bug, 75 try again.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slipway.contract import ExitCode, Step
+from slipway_optimizer import optimize
+from slipway_optimizer.hardware import usable_threads
+from slipway_optimizer.settings import Settings
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; the exit code."""
+    parser = argparse.ArgumentParser(prog="slipway-optimizer", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    job = commands.add_parser("job", help="one step of the optimization Job")
+    job.add_argument("step", choices=[step.value for step in Step])
+    worker = commands.add_parser("worker", help="a child of the build step")
+    worker.add_argument("task", type=Path)
+    optimize.add_arguments(commands.add_parser("optimize", help="all steps, for laptops"))
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as error:
+        return ExitCode.OK if error.code == 0 else ExitCode.USAGE
+    _bound_threads()
+    match options.command:
+        case "job":
+            from slipway_optimizer.steps.runner import run_step
+
+            return run_step(Step(options.step), Settings.from_env(os.environ))
+        case "worker":
+            from slipway_optimizer.worker import main as work
+
+            work(options.task)
+            return ExitCode.OK
+        case _:
+            return optimize.run(options, os.environ)
+
+
+def _bound_threads() -> None:
+    """Before numpy is imported: its libraries would else start a thread per CPU of the node."""
+    for name in _THREADS:
+        os.environ.setdefault(name, str(usable_threads()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""Measures variants: from a built file to the facts that verdict.py judges."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from slipway.api.v1alpha1.validation import GateMetric
+from slipway.artifacts.manifest import Tensor
+from slipway.errors import Invalid
+from slipway_optimizer import measure
+from slipway_optimizer.arrays import Arrays, rows_of, take
+from slipway_optimizer.datasets import REASON, Dataset
+from slipway_optimizer.failures import Refused
+from slipway_optimizer.gates import Facts
+from slipway_optimizer.metrics import (
+    Scores,
+    absolute_errors,
+    agreement,
+    correctness,
+    paired,
+    sqnr_db,
+)
+from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.session import Model
+from slipway_optimizer.verdict import NOISE_DB
+
+_SCREEN_ROWS: Final = 32
+_TIMED_FEEDS: Final = 8
+_BATCH_ROWS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """What all variants are measured with.
+
+    Attributes:
+        folder: where the built files lie.
+        rows: the judging rows, labels as class indices.
+        output: the judged one.
+        metric: of the labels, ``None`` without labels.
+        threads: of the serving pods: what is timed is timed so.
+        test_threads: for everything that is not timed.
+        pair_seconds: budget for timing one variant against the baseline.
+    """
+
+    folder: Path
+    rows: Dataset
+    output: Tensor
+    metric: GateMetric | None
+    threads: int
+    test_threads: int
+    pair_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Baseline:
+    """fp32 with its answers, to which variants are compared."""
+
+    facts: Facts
+    path: Path
+    answers: Arrays
+    scores: Scores | None
+    batched: bool
+
+
+class _Rejected(Exception):  # noqa: N818 - ends one variant's measurement, is no error
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = (reason, message)
+
+
+def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
+    """Answers and scores of fp32; its time is for ``time_baseline``.
+
+    Raises:
+        Refused: it does not run, or the labels do not fit its output.
+    """
+    path = bench.folder / file
+    facts = Facts(
+        name=recipe.name,
+        recipe=recipe.text,
+        size_bytes=path.stat().st_size,
+        ratio=1.0,
+        ratio_upper=1.0,
+    )
+    model = Model(path, threads=bench.test_threads)
+    answers = model.run_rows(bench.rows.inputs)
+    batched = rows_of(bench.rows.inputs) >= _BATCH_ROWS and _runs_batched(bench, model)
+    try:
+        _require_stable(bench, model, answers)
+    except _Rejected as rejected:
+        failed = replace(facts, failure=rejected.failure)
+        return Baseline(failed, path, answers, None, batched)
+    scores = _scores(bench, answers)
+    if scores is not None:
+        facts = replace(facts, score=float(scores.mean()))
+    return Baseline(facts, path, answers, scores, batched)
+
+
+def measure_variant(bench: Bench, recipe: Recipe, file: str, baseline: Baseline) -> Facts:
+    """Everything about one variant, as far as it got before it was rejected."""
+    variant = _Variant(bench, bench.folder / file, baseline, recipe)
+    try:
+        variant.screen()
+        variant.judge_quality()
+        variant.time()
+    except Refused as error:
+        return replace(variant.facts, failure=(error.reason, str(error)))
+    except _Rejected as rejected:
+        return replace(variant.facts, failure=rejected.failure)
+    return variant.facts
+
+
+def time_baseline(bench: Bench, baseline: Baseline) -> Facts:
+    """The baseline's own latency, against a second copy of itself."""
+    models = [Model(baseline.path, threads=bench.threads) for _ in range(2)]
+    watch = measure.Stopwatch(bench.pair_seconds / 2)
+    p50, p95 = measure.latency(models[0], models[1], _feeds(bench), watch).baseline_ms
+    return replace(baseline.facts, p50_ms=p50, p95_ms=p95)
+
+
+class _Variant:
+    def __init__(self, bench: Bench, path: Path, baseline: Baseline, recipe: Recipe) -> None:
+        self.facts = Facts(name=recipe.name, recipe=recipe.text, size_bytes=path.stat().st_size)
+        self._bench, self._path, self._baseline = bench, path, baseline
+
+    def screen(self) -> None:
+        """The cheap look that spares the dear ones."""
+        few = take(self._bench.rows.inputs, slice(0, _SCREEN_ROWS))
+        answers = Model(self._path, threads=self._bench.test_threads).run_rows(few)
+        name = self._bench.output.name
+        distance = sqnr_db(self._baseline.answers[name][:_SCREEN_ROWS], answers[name])
+        self.facts = replace(self.facts, sqnr_db=distance)
+        if distance < NOISE_DB:
+            where = f"on {rows_of(few)} rows is below {NOISE_DB:.0f} dB"
+            raise _Rejected("TooNoisy", f"SQNR {distance:.1f} dB {where}")
+
+    def judge_quality(self) -> None:
+        """All rows: stability, closeness, score."""
+        bench, baseline = self._bench, self._baseline
+        model = Model(self._path, threads=bench.test_threads)
+        answers = model.run_rows(bench.rows.inputs)
+        _require_stable(bench, model, answers)
+        if baseline.batched and not _runs_batched(bench, model):
+            raise _Rejected(
+                "BatchUnstable", f"fp32 answers {_BATCH_ROWS} rows at once, it does not"
+            )
+        ours, theirs = answers[bench.output.name], baseline.answers[bench.output.name]
+        self.facts = replace(
+            self.facts, sqnr_db=sqnr_db(theirs, ours), agreement=agreement(theirs, ours)
+        )
+        scores = _scores(bench, answers)
+        if scores is not None and baseline.scores is not None:
+            step = 1.0 if bench.metric is GateMetric.ACCURACY else 0.0
+            difference = paired(baseline.scores, scores, row_step=step)
+            self.facts = replace(self.facts, score=float(scores.mean()), paired=difference)
+
+    def time(self) -> None:
+        """Latency in turn with the baseline, with the serving pods' threads."""
+        threads = self._bench.threads
+        models = (
+            Model(self._baseline.path, threads=threads),
+            Model(self._path, threads=threads),
+        )
+        watch = measure.Stopwatch(self._bench.pair_seconds)
+        pair = measure.latency(*models, _feeds(self._bench), watch)
+        self.facts = replace(
+            self.facts,
+            p50_ms=pair.candidate_ms[0],
+            p95_ms=pair.candidate_ms[1],
+            ratio=pair.ratio,
+            ratio_upper=pair.upper,
+        )
+
+
+def _feeds(bench: Bench) -> list[Arrays]:
+    count = min(_TIMED_FEEDS, rows_of(bench.rows.inputs))
+    return [take(bench.rows.inputs, slice(n, n + 1)) for n in range(count)]
+
+
+def _require_stable(bench: Bench, model: Model, answers: Arrays) -> None:
+    bad = measure.nonfinite(answers)
+    if bad is not None:
+        output, row = bad
+        raise _Rejected(
+            "NonFiniteOutputs", f"output '{output}' is NaN or infinite in judging row {row}"
+        )
+    if not measure.deterministic(model, _feeds(bench)[0]):
+        raise _Rejected(
+            "NotDeterministic",
+            "equal inputs give different outputs, so no later check could trust them: fix the "
+            "model's random seeds or remove its random operators",
+        )
+
+
+def _runs_batched(bench: Bench, model: Model) -> bool:
+    try:
+        return measure.runs_batched(model, take(bench.rows.inputs, slice(0, _BATCH_ROWS)))
+    except Refused:
+        return False
+
+
+def _scores(bench: Bench, answers: Arrays) -> Scores | None:
+    if bench.metric is None or bench.rows.labels is None:
+        return None
+    score = correctness if bench.metric is GateMetric.ACCURACY else absolute_errors
+    try:
+        return score(answers[bench.output.name], bench.rows.labels)
+    except Invalid as error:
+        raise Refused(REASON, f"data set: {error}") from error

@@ -1,0 +1,178 @@
+"""``optimize``: the Job's four steps in one process, for laptops."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from pydantic import ValidationError
+
+from slipway.api.v1alpha1.model import ModelFormatName
+from slipway.api.v1alpha1.optimization import Objective, Optimization, OptimizationMode
+from slipway.api.v1alpha1.validation import Gate, Task, Validation, ValidationDataset
+from slipway.artifacts.manifest import ArtifactManifest, Verdict
+from slipway.artifacts.table import candidate_cells, format_table
+from slipway.contract import ExitCode, Step
+from slipway.errors import Invalid
+from slipway.tasks import JobReport, OptimizationRequest, SourceRequest
+from slipway_optimizer.hardware import usable_threads
+from slipway_optimizer.progress import Progress
+from slipway_optimizer.settings import Settings, storage_from_env
+
+REFUSED: Final = 1
+_FORMATS: Final = {".onnx": ModelFormatName.ONNX, ".skops": ModelFormatName.SKLEARN}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--model", required=True, help="model file: a path or s3://bucket/key")
+    parser.add_argument("--dataset", help=".npz with one array per input and labels")
+    parser.add_argument("--output", required=True, help="folder, or s3://bucket/prefix")
+    parser.add_argument(
+        "--format", choices=[f.value for f in ModelFormatName], help="absent: by the file's suffix"
+    )
+    parser.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        metavar="METRIC:BOUND=VALUE[,...]",
+        help="e.g. accuracy:min=0.9,maxDegradation=0.005 or latency_p95_ms:max=25; repeatable",
+    )
+    parser.add_argument(
+        "--objective", choices=[o.value for o in Objective], default=Objective.MIN_LATENCY_P95
+    )
+    parser.add_argument(
+        "--mode",
+        choices=[OptimizationMode.AUTO.value, OptimizationMode.CONVERT_ONLY.value],
+        default=OptimizationMode.AUTO,
+    )
+    parser.add_argument(
+        "--task", choices=[t.value for t in Task], default=Task.CLASSIFICATION,
+        help="what the labels mean",
+    )  # fmt: skip
+    parser.add_argument("--labels", default="labels", help="array with the labels")
+    parser.add_argument("--judge", metavar="OUTPUT", help="output that is judged")
+    parser.add_argument("--threads", type=int, help="of the serving pods; absent: all of this CPU")
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Optimise and print the candidates; the exit code."""
+    from slipway_optimizer.steps.runner import describe
+
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        step = Step.FETCH
+        try:
+            settings = Settings(
+                request_file=Path(),
+                storage_dir=Path(),
+                work_dir=Path(folder),
+                termination_log=Path(),
+                credentials=storage_from_env(environ),
+            )
+            request = request_of(options)
+            report = None
+            for step in Step:
+                report = _step(step, request, settings)
+            return _show(report, Path(folder))
+        except Exception as error:  # noqa: BLE001 - a process's top loop: every end is reported
+            failure, code = describe(step, error)
+            print(f"{failure.reason}: {failure.message}", file=sys.stderr)
+            return code
+
+
+def _step(step: Step, request: OptimizationRequest, settings: Settings) -> JobReport | None:
+    from slipway_optimizer.steps.job import Job
+    from slipway_optimizer.steps.runner import perform
+    from slipway_optimizer.workdir import WorkDir
+
+    job = Job(
+        request=request,
+        settings=settings,
+        work=WorkDir(settings.work_dir),
+        progress=Progress(step, clock=time.monotonic),
+        plain=request.artifacts_uri.startswith("file:"),
+    )
+    return perform(step, job)
+
+
+def _show(report: JobReport | None, folder: Path) -> int:
+    assert report is not None
+    found = folder / "artifact" / "manifest.json"
+    path = found if found.exists() else folder / "cached-manifest.json"
+    manifest = ArtifactManifest.model_validate_json(path.read_bytes())
+    picked = report.artifact.variant if report.artifact else None
+    rows = candidate_cells(manifest.validation.candidates, picked=picked)
+    print(f"\n{format_table(rows)}\n\n{report.verdict}: {report.reason}: {report.message}")
+    where = report.artifact.manifest_uri if report.artifact else report.report_uri
+    print(where)
+    return REFUSED if report.verdict is Verdict.FAILED else ExitCode.OK
+
+
+def request_of(options: argparse.Namespace) -> OptimizationRequest:
+    """The request that the operator would make of these options.
+
+    Raises:
+        Invalid: an option that cannot be used.
+    """
+    suffix = Path(urlsplit(options.model).path).suffix
+    name = ModelFormatName(options.format) if options.format else _FORMATS.get(suffix)
+    if name is None:
+        raise Invalid(f"--model ends in '{suffix[:20]}': say what it is with --format")
+    dataset = None
+    if options.dataset:
+        dataset = ValidationDataset(storage_uri=as_uri(options.dataset))
+    try:
+        return OptimizationRequest(
+            model=SourceRequest(uri=as_uri(options.model), model_format=name),
+            optimization=Optimization(
+                mode=OptimizationMode(options.mode), objective=Objective(options.objective)
+            ),
+            validation=Validation(
+                dataset=dataset,
+                task=Task(options.task),
+                output=options.judge,
+                labels=options.labels,
+                gates=tuple(parse_gate(text) for text in options.gate),
+            ),
+            artifacts_uri=as_uri(options.output),
+            threads=options.threads or usable_threads(),
+        )
+    except ValidationError as error:
+        raise Invalid(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def parse_gate(text: str) -> Gate:
+    """``accuracy:min=0.9,maxDegradation=0.005`` -> a gate named ``accuracy``.
+
+    Raises:
+        Invalid: not of that form.
+    """
+    metric, _, bounds = text.partition(":")
+    values = dict(part.partition("=")[::2] for part in bounds.split(",") if part)
+    try:
+        return Gate.model_validate(
+            {"name": metric.replace("_", "-"), "metric": metric, **_known(values, text)}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Invalid(
+            f"--gate '{text[:80]}': {first['msg'].removeprefix('Value error, ')}"
+        ) from error
+
+
+def _known(values: dict[str, str], text: str) -> dict[str, str]:
+    unknown = set(values) - {"min", "max", "maxDegradation"}
+    if unknown:
+        raise Invalid(f"--gate '{text[:80]}': '{min(unknown)}' is none of min, max, maxDegradation")
+    return values
+
+
+def as_uri(text: str) -> str:
+    """A path as ``file://``; a URI as it is."""
+    if urlsplit(text).scheme in ("s3", "file"):
+        return text
+    return "file://" + quote(str(Path(text).resolve()))

@@ -1,0 +1,102 @@
+"""Makes a graph ready for quantisation: newer opset, folded constants, named nodes.
+
+Every stage is optional: what fails or changes an answer is left out, and said.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import onnx
+import onnxslim
+from onnx import version_converter
+
+from slipway_optimizer.arrays import Arrays
+from slipway_optimizer.failures import Refused
+from slipway_optimizer.graph import opset_of, signature_of
+from slipway_optimizer.metrics import sqnr_db
+from slipway_optimizer.session import Model
+
+TARGET_OPSET: Final = 17
+_EQUAL_DB: Final = 100.0
+
+
+def normalise(source: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
+    """Write the normalised model.
+
+    Args:
+        source: a checked ONNX file.
+        target: a new file; its folder is used as scratch.
+        feeds: rows on which every stage must answer as the source does.
+
+    Returns:
+        Notes on stages that were left out.
+
+    Raises:
+        Refused: the source itself does not load or run.
+    """
+    reference = Model(source, threads=1).run_rows(feeds)
+    model = onnx.load_model(source, load_external_data=False)
+    _tidy(model)
+    onnx.save_model(model, target)
+    notes = []
+    for name, stage in _STAGES:
+        attempt = target.with_suffix(".attempt.onnx")
+        try:
+            changed = stage(onnx.load_model(target, load_external_data=False))
+            onnx.save_model(changed, attempt)
+            _require_equal(attempt, reference, feeds)
+        except Exception as error:  # noqa: BLE001 - third-party rewriters raise anything; optional
+            notes.append(f"{name} left out: {_first_line(error)}")
+            attempt.unlink(missing_ok=True)
+        else:
+            attempt.replace(target)
+    return tuple(notes)
+
+
+def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
+    if opset_of(model) >= TARGET_OPSET:
+        return model
+    return version_converter.convert_version(model, TARGET_OPSET)
+
+
+def _slim(model: onnx.ModelProto) -> onnx.ModelProto:
+    slimmed = onnxslim.slim(model)
+    if not isinstance(slimmed, onnx.ModelProto):
+        raise Refused("SlimFailed", "onnxslim returned no model")
+    if signature_of(slimmed) != signature_of(model):
+        raise Refused("SlimFailed", "onnxslim changed the inputs or outputs")
+    _tidy(slimmed)
+    return slimmed
+
+
+_STAGES: Final[tuple[tuple[str, Callable[[onnx.ModelProto], onnx.ModelProto]], ...]] = (
+    (f"upgrade to opset {TARGET_OPSET}", _upgrade),
+    ("constant folding", _slim),
+)
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Name every node (quantisers address them by name); initialisers are no inputs."""
+    taken = {node.name for node in model.graph.node}
+    for number, node in enumerate(model.graph.node):
+        if not node.name:
+            name = f"{node.op_type}_{number}"
+            node.name = name if name not in taken else f"{name}_slipway"
+    held = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in held]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+
+
+def _require_equal(path: Path, reference: Arrays, feeds: Arrays) -> None:
+    outputs = Model(path, threads=1).run_rows(feeds)
+    for name, value in reference.items():
+        distance = sqnr_db(value, outputs[name])
+        if distance < _EQUAL_DB:
+            raise Refused("NotEqual", f"output '{name}' changed (SQNR {distance:.0f} dB)")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return (text.splitlines()[0] if text else type(error).__name__)[:200]

@@ -1,0 +1,22 @@
+"""INT8 weights with activations scaled at run time, for MatMul and Gemm."""
+
+from pathlib import Path
+from typing import Final
+
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization import quantize_dynamic as quantize
+
+# Never Conv: ConvInteger is several times slower than fp32.
+OPERATORS: Final = ("MatMul", "Gemm")
+
+
+def quantize_dynamic(source: Path, target: Path, *, per_channel: bool) -> None:
+    """Write the quantised model; whatever the quantiser raises means that it cannot be built."""
+    quantize(
+        str(source),
+        str(target),
+        op_types_to_quantize=list(OPERATORS),
+        per_channel=per_channel,
+        weight_type=QuantType.QInt8,
+        extra_options={"MatMulConstBOnly": True},
+    )

@@ -1,0 +1,139 @@
+"""Running ONNX files. onnxruntime's owner file for inference and profiling."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import onnxruntime as ort
+
+from slipway.artifacts.manifest import Tensor
+from slipway_optimizer.arrays import Arrays, concatenate, rows_of, take
+from slipway_optimizer.failures import Refused
+
+_CPU: Final = ["CPUExecutionProvider"]
+_ERRORS_ONLY: Final = 3
+
+
+class Model:
+    """A loaded variant, with the session options that the server uses."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        """Load the file.
+
+        Raises:
+            Refused: ``ModelNotLoadable``, with ONNX Runtime's reason.
+        """
+        self._session = _open(path, _options(threads))
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, feed: Arrays) -> Arrays:
+        """One inference.
+
+        Raises:
+            Refused: ``ModelRunFailed``, with ONNX Runtime's reason.
+        """
+        try:
+            values = self._session.run(self._outputs, feed)
+        except Exception as error:
+            if not _is_runtime_error(error):
+                raise
+            raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
+        return dict(zip(self._outputs, values, strict=True))
+
+    def run_rows(self, rows: Arrays, *, batch: int = 1) -> Arrays:
+        """All rows, ``batch`` at a time, outputs in the order of rows.
+
+        Raises:
+            Refused: as ``run``; ``SignatureUnsupported`` when an output has other than one row per
+                row that went in.
+        """
+        parts = []
+        for start in range(0, rows_of(rows), batch):
+            piece = take(rows, slice(start, start + batch))
+            outputs = self.run(piece)
+            for name, value in outputs.items():
+                if not value.shape or len(value) != rows_of(piece):
+                    raise Refused(
+                        "SignatureUnsupported",
+                        f"output '{name}' has shape {list(value.shape)} for {rows_of(piece)} row: "
+                        "its first dimension must be the batch",
+                    )
+            parts.append(outputs)
+        return concatenate(parts)
+
+
+def time_by_operator(path: Path, feeds: Sequence[Arrays], scratch: Path) -> dict[str, float]:
+    """Operator -> share of one thread's run time, by ONNX Runtime's profiler.
+
+    Raises:
+        Refused: as ``Model``.
+    """
+    options = _options(1)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(scratch / "profile")
+    # Below the level that renames operators to fused and blocked ones.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    session = _open(path, options)
+    names = [output.name for output in session.get_outputs()]
+    try:
+        for feed in feeds:
+            session.run(names, feed)
+    except Exception as error:
+        if not _is_runtime_error(error):
+            raise
+        raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
+    finally:
+        profile = Path(session.end_profiling())
+    spent: Counter[str] = Counter()
+    for event in json.loads(profile.read_text()):
+        if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
+            spent[event["args"]["op_name"]] += event["dur"]
+    profile.unlink()
+    total = sum(spent.values()) or 1
+    return {name: microseconds / total for name, microseconds in spent.items()}
+
+
+def shapes_of(outputs: Arrays, declared: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Declared outputs with the rank that really came out, where none was declared."""
+    return tuple(
+        tensor
+        if len(tensor.shape) == outputs[tensor.name].ndim
+        else tensor.model_copy(update={"shape": (-1,) * outputs[tensor.name].ndim})
+        for tensor in declared
+    )
+
+
+def _options(threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _open(path: Path, options: Any) -> Any:
+    try:
+        return ort.InferenceSession(str(path), options, providers=_CPU)
+    except Exception as error:
+        if not _is_runtime_error(error):
+            raise
+        raise Refused(
+            "ModelNotLoadable", f"ONNX Runtime does not load the model: {_reason(error)}"
+        ) from error
+
+
+def _is_runtime_error(error: Exception) -> bool:
+    """ONNX Runtime's own exceptions share no base; ``RuntimeException`` is a plain one too."""
+    module = type(error).__module__ or ""
+    return module.startswith("onnxruntime") or isinstance(error, RuntimeError | ValueError)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a runtime error without its code and the paths of this machine."""
+    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    line = line.split(" : ", 2)[-1]
+    words = ["(file)" if word.startswith("/") else word for word in line.split()]
+    return " ".join(words)[:300]

@@ -1,0 +1,1 @@
+"""The Job's steps: fetch, build, validate, publish. Each may be run again."""

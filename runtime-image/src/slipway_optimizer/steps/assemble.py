@@ -1,0 +1,168 @@
+"""Lays out the artifact: model, golden samples, feeds, reports, and the manifest over them all."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from slipway.artifacts import layout
+from slipway.artifacts.manifest import (
+    ArtifactFile,
+    ArtifactManifest,
+    Dataset,
+    FileRole,
+    Source,
+    Tensor,
+)
+from slipway.contract import Step
+from slipway_optimizer import graph
+from slipway_optimizer.arrays import (
+    INPUT_PREFIX,
+    OUTPUT_PREFIX,
+    Arrays,
+    save_npz,
+    take,
+)
+from slipway_optimizer.bench import Baseline
+from slipway_optimizer.recipe import BASELINE
+from slipway_optimizer.report.document import OptimizationReport
+from slipway_optimizer.report.markdown import render
+from slipway_optimizer.session import Model, shapes_of
+from slipway_optimizer.steps.job import Job
+from slipway_optimizer.steps.rows import Rows
+from slipway_optimizer.tensors import Signature
+from slipway_optimizer.verdict import Judgement
+from slipway_optimizer.workdir import BuildRecord, FetchRecord
+
+GOLDEN_SAMPLES: Final = 64
+FEEDS: Final = 256
+NO_VARIANT: Final = "none"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """All that is known at the end."""
+
+    found: FetchRecord
+    built: BuildRecord
+    rows: Rows
+    baseline: Baseline
+    signature: Signature
+    judgement: Judgement
+
+
+def assemble(job: Job, outcome: Outcome) -> None:
+    """Write ``WorkDir.artifact``. After a refusal it holds the reports and the manifest only."""
+    folder = job.work.artifact
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    report = _report(job, outcome)
+    text = report.model_dump_json(by_alias=True, indent=2)
+    (folder / layout.REPORT_JSON).write_text(text + "\n")
+    (folder / layout.REPORT_MD).write_text(render(report))
+    files = [(layout.REPORT_JSON, FileRole.REPORT), (layout.REPORT_MD, FileRole.REPORT)]
+    if outcome.judgement.picked is not None:
+        files = [*_write_model(job, outcome, outcome.judgement.picked), *files]
+    manifest = _manifest(job, outcome, report, [_file(folder / n, role) for n, role in files])
+    data = layout.canonical(manifest.model_dump(mode="json", by_alias=True))
+    (folder / layout.MANIFEST).write_bytes(data)
+
+
+def _write_model(job: Job, outcome: Outcome, picked: str) -> list[tuple[str, FileRole]]:
+    folder, rows = job.work.artifact, outcome.rows.judging
+    built = {c.recipe.name: c.file for c in outcome.built.candidates}
+    shutil.copyfile(job.work.candidates / (built[picked] or ""), folder / layout.MODEL)
+    model = Model(folder / layout.MODEL, threads=job.request.threads)
+    golden = take(rows.inputs, slice(0, GOLDEN_SAMPLES))
+    answers = model.run_rows(golden)
+    save_npz(
+        folder / layout.GOLDEN, _prefixed(INPUT_PREFIX, golden) | _prefixed(OUTPUT_PREFIX, answers)
+    )
+    feeds = take(rows.inputs, slice(0, FEEDS))
+    save_npz(folder / layout.FEEDS, _prefixed(INPUT_PREFIX, feeds))
+    return [
+        (layout.MODEL, FileRole.MODEL),
+        (layout.GOLDEN, FileRole.GOLDEN),
+        (layout.FEEDS, FileRole.FEEDS),
+    ]
+
+
+def _prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def _file(path: Path, role: FileRole) -> ArtifactFile:
+    digest = layout.digest_of_file(path)
+    return ArtifactFile(name=path.name, role=role, digest=digest, size_bytes=path.stat().st_size)
+
+
+def _report(job: Job, outcome: Outcome) -> OptimizationReport:
+    found, request = outcome.found, job.request
+    calibration = outcome.rows.calibration
+    dataset = None
+    if request.validation.dataset is not None and calibration is not None:
+        dataset = Dataset(
+            uri=request.validation.dataset.storage_uri,
+            digest=found.dataset_digest or "",
+            rows=outcome.rows.judging.rows + calibration.rows,
+            calibration_rows=calibration.rows,
+        )
+    return OptimizationReport(
+        input_key=found.input_key,
+        picked=outcome.judgement.picked,
+        source=Source(
+            uri=request.model.uri,
+            digest=found.source_digest,
+            size_bytes=found.source_size,
+            model_format=request.model.model_format,
+        ),
+        dataset=dataset,
+        hardware=found.hardware,
+        toolchain=found.toolchain,
+        options=_options(job),
+        conversion=outcome.built.conversion,
+        notes=outcome.built.notes,
+        validation=outcome.judgement.report,
+        seconds={
+            Step.FETCH: found.seconds,
+            Step.BUILD: outcome.built.seconds,
+            Step.VALIDATE: job.progress.seconds,
+        },
+    )
+
+
+def _options(job: Job) -> dict[str, object]:
+    """What was asked for, without where things lie."""
+    validation = job.request.validation.model_copy(update={"dataset": None})
+    return {
+        "optimization": job.request.optimization.model_dump(mode="json", by_alias=True),
+        "validation": validation.model_dump(mode="json", by_alias=True),
+    }
+
+
+def _manifest(
+    job: Job, outcome: Outcome, report: OptimizationReport, files: list[ArtifactFile]
+) -> ArtifactManifest:
+    picked = outcome.judgement.picked
+    built = {c.recipe.name: c.file for c in outcome.built.candidates}
+    model = graph.load(job.work.candidates / (built[picked or BASELINE] or ""))
+    return ArtifactManifest(
+        input_key=report.input_key,
+        variant=picked or NO_VARIANT,
+        source=report.source,
+        dataset=report.dataset,
+        toolchain=report.toolchain,
+        hardware=report.hardware,
+        options=report.options,
+        opset=graph.opset_of(model),
+        inputs=outcome.signature.inputs,
+        outputs=_outputs(outcome),
+        files=tuple(files),
+        validation=report.validation,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _outputs(outcome: Outcome) -> tuple[Tensor, ...]:
+    return shapes_of(outcome.baseline.answers, outcome.signature.outputs)

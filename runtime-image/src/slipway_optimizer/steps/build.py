@@ -1,0 +1,189 @@
+"""Step 2, without credentials: one checked ONNX file, and variants of it."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from slipway.api.v1alpha1.model import ModelFormatName
+from slipway.contract import Step
+from slipway_optimizer import graph, session
+from slipway_optimizer.arrays import Arrays, rows_of, save_npz, take
+from slipway_optimizer.convert import onnx_source
+from slipway_optimizer.datasets import Dataset
+from slipway_optimizer.failures import Refused
+from slipway_optimizer.hardware import multiplies_int8, usable_threads
+from slipway_optimizer.recipe import BASELINE, Profile, Recipe, plan
+from slipway_optimizer.session import Model
+from slipway_optimizer.steps.job import Job
+from slipway_optimizer.steps.rows import Answers, Rows, load_rows
+from slipway_optimizer.workdir import BuildRecord, BuiltCandidate, FetchRecord
+from slipway_optimizer.worker import WorkerResult, WorkerTask, run_isolated
+
+_TIMEOUT: Final = 1_800.0  # seconds for one child; the Job's own deadline is above it
+_FEW_ROWS: Final = 16
+_PROFILE_RUNS: Final = 8
+_CALIBRATION: Final = "calibration.npz"
+_EXPECTED_TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
+
+
+def build(job: Job) -> None:
+    """Convert, normalise and build every planned variant.
+
+    Raises:
+        Refused: the source or the data set cannot be used; a variant that fails is only rejected.
+    """
+    found = job.work.read(Step.FETCH, FetchRecord)
+    if found.cached:
+        job.progress.say("nothing to do: cache hit")
+        return
+    for folder in (job.work.candidates, job.work.scratch):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    converted = job.work.scratch / "converted.onnx"
+    answers, figures = _convert(job, converted)
+    signature = graph.signature_of(graph.load(converted))
+    model = Model(converted, threads=usable_threads())
+    rows = load_rows(job, found, model, signature, answers=answers)
+    figures |= _compare_expected(rows.judging, model)
+    baseline = job.work.candidates / f"{BASELINE}.onnx"
+    notes = _normalise(job, converted, baseline, _few(rows))
+    planned = plan(
+        _profile(job, baseline, _few(rows)),
+        job.request.optimization,
+        calibration_rows=0 if rows.calibration is None else rows.calibration.rows,
+        vnni=multiplies_int8(found.hardware),
+    )
+    for note in (*notes, *planned.notes):
+        job.progress.say(note)
+    _save_calibration(job, rows)
+    record = BuildRecord(
+        classes=answers.classes,
+        output=answers.output,
+        conversion=figures,
+        notes=(*notes, *planned.notes),
+        candidates=_build_all(job, planned.recipes),
+        seconds=job.progress.seconds,
+    )
+    job.work.write(Step.BUILD, record)
+
+
+def _convert(job: Job, target: Path) -> tuple[Answers, dict[str, float | int | str]]:
+    job.progress.say(f"convert from {job.request.model.model_format}")
+    match job.request.model.model_format:
+        case ModelFormatName.ONNX:
+            onnx_source.convert(job.work.source, target)
+            return Answers(), {}
+        case ModelFormatName.SKLEARN:
+            has_rows = job.request.validation.dataset is not None
+            task = WorkerTask(
+                action="convert-sklearn",
+                source=str(job.work.source),
+                target=str(target),
+                feeds=str(job.work.dataset) if has_rows else None,
+            )
+            result = _isolated(job, task)
+            shown = ", ".join(f"{name} {value}" for name, value in result.figures.items())
+            job.progress.say(f"compared with the estimator: {shown}")
+            return Answers(result.classes, result.output), dict(result.figures)
+
+
+def _isolated(job: Job, task: WorkerTask) -> WorkerResult:
+    return run_isolated(task, scratch=job.work.scratch, threads=usable_threads(), timeout=_TIMEOUT)
+
+
+def _few(rows: Rows) -> Arrays:
+    held = rows.judging if rows.calibration is None else rows.calibration
+    return take(held.inputs, slice(0, _FEW_ROWS))
+
+
+def _compare_expected(rows: Dataset, model: Model) -> dict[str, float | int | str]:
+    """Hold the model to the data set's ``expected:<output>`` arrays."""
+    if not rows.expected:
+        return {}
+    answers = model.run_rows(rows.inputs)
+    worst = 0.0
+    for name, expected in rows.expected.items():
+        answer = answers[name]
+        if expected.shape != answer.shape:
+            raise Refused(
+                "DatasetInvalid",
+                f"array 'expected:{name}' has shape {list(expected.shape)}, but the output has "
+                f"{list(answer.shape)}",
+            )
+        distance = np.abs(answer.astype(np.float64) - expected) / np.maximum(1, np.abs(expected))
+        worst = max(worst, float(distance.max()))
+        if worst > _EXPECTED_TOLERANCE:
+            raise Refused(
+                "ConversionDiffers",
+                f"output '{name}' is off the data set's expected:{name} by {worst:.2g}, at most "
+                f"{_EXPECTED_TOLERANCE} is accepted: the file is not the model that was expected",
+            )
+    return {"expected_rows": rows.rows, "expected_max_difference": worst}
+
+
+def _normalise(job: Job, converted: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
+    job.progress.say("normalise")
+    rows = job.work.scratch / "rows.npz"
+    save_npz(rows, feeds)
+    task = WorkerTask(
+        action="normalise", source=str(converted), target=str(target), feeds=str(rows)
+    )
+    try:
+        return _isolated(job, task).notes
+    except Refused as error:
+        if error.reason not in ("BuildCrashed", "BuildTimeout"):
+            raise
+        shutil.copyfile(converted, target)
+        return (f"normalisation left out: {error}",)
+
+
+def _profile(job: Job, path: Path, feeds: Arrays) -> Profile:
+    runs = min(_PROFILE_RUNS, rows_of(feeds))
+    singles = [take(feeds, slice(n, n + 1)) for n in range(runs)]
+    time = session.time_by_operator(path, singles, job.work.scratch)
+    weights = graph.weight_shares(graph.load(path))
+    matmul = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm")
+    conv = ("Conv", "FusedConv")
+    return Profile(
+        conv_time=sum(time.get(name, 0.0) for name in conv),
+        matmul_time=sum(time.get(name, 0.0) for name in matmul),
+        conv_weights=sum(weights.get(name, 0.0) for name in conv),
+        matmul_weights=sum(weights.get(name, 0.0) for name in matmul),
+    )
+
+
+def _save_calibration(job: Job, rows: Rows) -> None:
+    if rows.calibration is not None:
+        save_npz(job.work.scratch / _CALIBRATION, rows.calibration.inputs)
+
+
+def _build_all(job: Job, recipes: tuple[Recipe, ...]) -> tuple[BuiltCandidate, ...]:
+    baseline, *variants = recipes
+    built = [BuiltCandidate(recipe=baseline, file=f"{BASELINE}.onnx")]
+    for number, recipe in enumerate(variants, start=1):
+        job.progress.candidate(number, len(variants), f"{recipe.name}: {recipe.text}")
+        built.append(_build_one(job, recipe))
+    return tuple(built)
+
+
+def _build_one(job: Job, recipe: Recipe) -> BuiltCandidate:
+    if recipe.blocked is not None:
+        return BuiltCandidate(recipe=recipe, file=None, failure=f"Blocked: {recipe.blocked}")
+    before = job.progress.seconds
+    name = f"{recipe.name}.onnx"
+    task = WorkerTask(
+        action="quantize",
+        source=str(job.work.candidates / f"{BASELINE}.onnx"),
+        target=str(job.work.candidates / name),
+        feeds=str(job.work.scratch / _CALIBRATION),
+        recipe=recipe,
+    )
+    try:
+        _isolated(job, task)
+    except Refused as error:
+        job.progress.say(f"{recipe.name} rejected: {error}")
+        return BuiltCandidate(recipe=recipe, file=None, failure=f"{error.reason}: {error}")
+    seconds = round(job.progress.seconds - before, 3)
+    return BuiltCandidate(recipe=recipe, file=name, seconds=seconds)

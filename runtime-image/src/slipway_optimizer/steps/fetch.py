@@ -1,0 +1,170 @@
+"""Step 1, with credentials: source and data set, their digests, and whether the work is done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.artifacts import layout
+from slipway.artifacts.manifest import ArtifactManifest, Hardware
+from slipway.artifacts.store import open_reader, open_store, split_uri
+from slipway.contract import Step, StorageMount
+from slipway.errors import Invalid, NotFound, Transient
+from slipway.tasks import OptimizationRequest
+from slipway.wire import WireModel
+from slipway_optimizer import hardware, toolchain
+from slipway_optimizer.failures import Refused, Unreachable
+from slipway_optimizer.gates import check_gates
+from slipway_optimizer.steps.job import Job
+from slipway_optimizer.workdir import FetchRecord
+
+MAX_MANIFEST_BYTES = 4 << 20
+
+
+def fetch(job: Job) -> FetchRecord:
+    """Download and look for a manifest of the same inputs.
+
+    Raises:
+        Refused, Unreachable: with the reason that status shows.
+    """
+    request, work = job.request, job.work
+    check_gates(request.validation)
+    work.root.mkdir(parents=True, exist_ok=True)
+    job.progress.say(f"model {request.model.uri}")
+    model = _Wanted("model", request.model.uri, "spec.model.storageUri", "Source")
+    source_digest = _download(job, model, StorageMount.MODEL, work.source)
+    _check_pin(request.model.digest, source_digest)
+    dataset_digest = None
+    if (dataset := request.validation.dataset) is not None:
+        job.progress.say(f"data set {dataset.storage_uri}")
+        field = "spec.validation.dataset.storageUri"
+        rows = _Wanted("data set", dataset.storage_uri, field, "Dataset")
+        dataset_digest = _download(job, rows, StorageMount.DATASET, work.dataset)
+    machine = hardware.detect(request.threads)
+    versions = toolchain.versions()
+    key = input_key(request, (source_digest, dataset_digest), machine, versions)
+    record = FetchRecord(
+        input_key=key,
+        source_digest=source_digest,
+        source_size=work.source.stat().st_size,
+        dataset_digest=dataset_digest,
+        hardware=machine,
+        toolchain=versions,
+        cached=not job.plain and _find_manifest(job, key),
+        seconds=job.progress.seconds,
+    )
+    job.progress.say(f"input key {key[:16]}: cache {'hit' if record.cached else 'miss'}")
+    work.write(Step.FETCH, record)
+    return record
+
+
+def input_key(
+    request: OptimizationRequest,
+    digests: tuple[str, str | None],
+    machine: Hardware,
+    versions: dict[str, str],
+) -> str:
+    """64 hex digits that stand for everything that shapes the result. Pure.
+
+    Where things lie and who may read them are left out: the same bytes are the same input.
+
+    Args:
+        request: the Job's.
+        digests: of the source and of the data set.
+        machine: only its class counts, so that equal nodes share artifacts.
+        versions: of the toolchain.
+    """
+    validation = request.validation
+    dataset = validation.dataset
+    value = {
+        "source": digests[0],
+        "dataset": digests[1],
+        "calibrationFraction": None if dataset is None else dataset.calibration_fraction,
+        "optimization": _plain(request.optimization),
+        "validation": _plain(validation.model_copy(update={"dataset": None})),
+        "modelFormat": request.model.model_format,
+        "threads": request.threads,
+        "attempt": request.attempt,
+        "toolchain": versions,
+        "nodeClass": machine.node_class,
+    }
+    return layout.hex_of(layout.digest_of(layout.canonical(value)))
+
+
+def _plain(model: WireModel) -> object:
+    return model.model_dump(mode="json", by_alias=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    what: str
+    uri: str
+    field: str
+    reason: str
+
+
+def _download(job: Job, wanted: _Wanted, purpose: StorageMount, path: Path) -> str:
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    try:
+        root, key = split_uri(wanted.uri)
+        open_reader(root, job.settings.storage(purpose)).download(key, part)
+    except NotFound as error:
+        raise Refused(
+            f"{wanted.reason}NotFound",
+            f"{wanted.what} {wanted.uri} does not exist: check {wanted.field}",
+        ) from error
+    except Invalid as error:
+        raise Refused("StorageDenied", f"{wanted.what} cannot be read: {error}") from error
+    except Transient as error:
+        raise Unreachable("StorageUnreachable", f"{wanted.what}: {error}") from error
+    part.replace(path)
+    if path.stat().st_size == 0:
+        raise Refused(
+            f"{wanted.reason}Corrupt", f"{wanted.what} {wanted.uri} is empty: upload it again"
+        )
+    digest = layout.digest_of_file(path)
+    job.progress.say(f"{wanted.what}: {path.stat().st_size} bytes, {digest}")
+    return digest
+
+
+def _check_pin(pinned: str | None, found: str) -> None:
+    if pinned is not None and pinned != found:
+        raise Refused(
+            "DigestMismatch",
+            f"the model has digest {found}, but spec.model.digest pins {pinned}: restore the file "
+            "or change the pin",
+        )
+
+
+def _find_manifest(job: Job, key: str) -> bool:
+    job.work.cached_manifest.unlink(missing_ok=True)
+    try:
+        store = open_store(job.request.artifacts_uri, job.settings.storage(StorageMount.ARTIFACTS))
+        data = store.read(layout.manifest_key(key), limit=MAX_MANIFEST_BYTES)
+    except NotFound:
+        return False
+    except Invalid as error:
+        raise Refused("StorageDenied", f"artifact store: {error}") from error
+    except Transient as error:
+        raise Unreachable("StorageUnreachable", f"artifact store: {error}") from error
+    read_manifest(data, key)
+    job.work.cached_manifest.write_bytes(data)
+    return True
+
+
+def read_manifest(data: bytes, key: str) -> ArtifactManifest:
+    """Parse a committed manifest and check that it is the one meant.
+
+    Raises:
+        Refused: ``ManifestCorrupt``.
+    """
+    try:
+        manifest = ArtifactManifest.model_validate_json(data)
+    except ValueError as error:
+        raise Refused("ManifestCorrupt", _corrupt(key)) from error
+    if manifest.input_key != key:
+        raise Refused("ManifestCorrupt", _corrupt(key))
+    return manifest
+
+
+def _corrupt(key: str) -> str:
+    return f"the stored manifest {layout.manifest_key(key)} is not readable: delete it and retry"

@@ -1,0 +1,106 @@
+"""Step 3, without credentials: measure every variant, judge, and lay out what will be published."""
+
+from dataclasses import replace
+from typing import Final
+
+from slipway.contract import Step
+from slipway_optimizer import graph
+from slipway_optimizer.bench import (
+    Baseline,
+    Bench,
+    measure_baseline,
+    measure_variant,
+    time_baseline,
+)
+from slipway_optimizer.gates import Evidence, Facts, metric_of
+from slipway_optimizer.hardware import usable_threads
+from slipway_optimizer.session import Model
+from slipway_optimizer.steps.assemble import Outcome, assemble
+from slipway_optimizer.steps.job import Job
+from slipway_optimizer.steps.rows import Answers, judged_output, load_rows
+from slipway_optimizer.verdict import judge, source_refusal
+from slipway_optimizer.workdir import BuildRecord, BuiltCandidate, FetchRecord, ValidateRecord
+
+_PAIR_SECONDS: Final = 4.0
+
+
+def validate(job: Job) -> None:
+    """Measure, judge and assemble the artifact. A refusal is a result, not an error.
+
+    Raises:
+        Refused: the data set does not fit the model.
+    """
+    found = job.work.read(Step.FETCH, FetchRecord)
+    if found.cached:
+        job.progress.say("nothing to do: cache hit")
+        return
+    built = job.work.read(Step.BUILD, BuildRecord)
+    path = job.work.candidates / (built.candidates[0].file or "")
+    signature = graph.signature_of(graph.load(path))
+    answers = Answers(built.classes, built.output)
+    rows = load_rows(job, found, Model(path, threads=usable_threads()), signature, answers=answers)
+    bench = Bench(
+        folder=job.work.candidates,
+        rows=rows.judging,
+        output=judged_output(job, signature, answers),
+        metric=metric_of(job.request.validation.task) if rows.judging.labels is not None else None,
+        threads=job.request.threads,
+        test_threads=usable_threads(),
+        pair_seconds=_PAIR_SECONDS,
+    )
+    baseline, variants = _measure(job, bench, built)
+    judgement = judge(
+        baseline.facts,
+        variants,
+        evidence=_evidence(bench),
+        optimization=job.request.optimization,
+        validation=job.request.validation,
+    )
+    job.progress.say(f"{judgement.report.verdict}: {judgement.report.message}")
+    assemble(job, Outcome(found, built, rows, baseline, signature, judgement))
+    record = ValidateRecord(picked=judgement.picked, seconds=job.progress.seconds)
+    job.work.write(Step.VALIDATE, record)
+
+
+def _evidence(bench: Bench) -> Evidence:
+    return Evidence(rows=bench.rows.rows, labelled=bench.metric is not None)
+
+
+def _measure(job: Job, bench: Bench, built: BuildRecord) -> tuple[Baseline, tuple[Facts, ...]]:
+    own, *others = built.candidates
+    job.progress.say(f"{own.recipe.name} answers {bench.rows.rows} judging rows")
+    baseline = measure_baseline(bench, own.recipe, own.file or "")
+    if source_refusal(baseline.facts, _evidence(bench), job.request.validation) is not None:
+        return baseline, tuple(_unmeasured(other) for other in others)
+    baseline = replace(baseline, facts=time_baseline(bench, baseline))
+    job.progress.say(_summary(baseline.facts))
+    facts = []
+    for number, candidate in enumerate(others, start=1):
+        job.progress.candidate(number, len(others), candidate.recipe.name)
+        if candidate.file is None:
+            facts.append(_unmeasured(candidate))
+        else:
+            facts.append(measure_variant(bench, candidate.recipe, candidate.file, baseline))
+        job.progress.say(_summary(facts[-1]))
+    return baseline, tuple(facts)
+
+
+def _unmeasured(candidate: BuiltCandidate) -> Facts:
+    failure = None
+    if candidate.failure is not None:
+        reason, _, message = candidate.failure.partition(": ")
+        failure = (reason, message)
+    return Facts(name=candidate.recipe.name, recipe=candidate.recipe.text, failure=failure)
+
+
+def _summary(facts: Facts) -> str:
+    parts = [] if facts.failure is None else [": ".join(facts.failure)]
+    shown = (
+        ("score", facts.score),
+        ("p50 ms", facts.p50_ms),
+        ("ratio", facts.ratio),
+        ("upper bound", facts.ratio_upper),
+        ("SQNR dB", facts.sqnr_db),
+    )
+    parts += [f"{name} {value:.4g}" for name, value in shown if value is not None]
+    return f"{facts.name}: " + ", ".join(parts)

@@ -1,0 +1,155 @@
+"""The folder that the steps share, and the records that they leave each other in it.
+
+``build`` and ``validate`` run what users upload; ``publish`` holds credentials and reads what those
+left. So nothing is opened through a symbolic link, and records are parsed strictly.
+"""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from slipway.artifacts import layout
+from slipway.artifacts.manifest import Hardware
+from slipway.errors import Invalid
+from slipway.wire import WireModel
+from slipway_optimizer.recipe import Recipe
+
+_MAX_RECORD_BYTES = 16 << 20
+
+
+class FetchRecord(WireModel):
+    """What ``fetch`` found.
+
+    Attributes:
+        cached: a committed manifest of the same input key lies at ``WorkDir.cached_manifest``.
+    """
+
+    input_key: str
+    source_digest: str
+    source_size: int
+    dataset_digest: str | None
+    hardware: Hardware
+    toolchain: dict[str, str]
+    cached: bool
+    seconds: float
+
+
+class BuiltCandidate(WireModel):
+    """One variant: its file, or why there is none."""
+
+    recipe: Recipe
+    file: str | None
+    failure: str | None = None
+    seconds: float = 0.0
+
+
+class BuildRecord(WireModel):
+    """What ``build`` made.
+
+    Attributes:
+        classes: for classifiers whose labels are not 0..k-1: label of each index.
+        output: the output to judge when the spec names none.
+        conversion: figures of the comparison with the source's own predictions.
+    """
+
+    classes: tuple[int | str, ...] | None
+    output: str | None
+    conversion: dict[str, float | int | str]
+    notes: tuple[str, ...]
+    candidates: tuple[BuiltCandidate, ...]
+    seconds: float
+
+
+class ValidateRecord(WireModel):
+    """What ``validate`` left in ``WorkDir.artifact``."""
+
+    picked: str | None
+    seconds: float
+
+
+Record = TypeVar("Record", bound=WireModel)
+
+
+class WorkDir:
+    """Paths below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    @property
+    def source(self) -> Path:
+        """The model as it was fetched."""
+        return self.root / "source.model"
+
+    @property
+    def dataset(self) -> Path:
+        """The data set as it was fetched."""
+        return self.root / "dataset.npz"
+
+    @property
+    def cached_manifest(self) -> Path:
+        """The manifest that a cache hit found."""
+        return self.root / "cached-manifest.json"
+
+    @property
+    def candidates(self) -> Path:
+        """Folder of built variants."""
+        return self.root / "candidates"
+
+    @property
+    def scratch(self) -> Path:
+        """Folder whose content means nothing to a later step."""
+        return self.root / "scratch"
+
+    @property
+    def artifact(self) -> Path:
+        """Folder of what will be published, by plain file name."""
+        return self.root / "artifact"
+
+    def write(self, name: str, record: WireModel) -> None:
+        """Leave a record; it appears whole or not at all."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        part = self.root / f"{name}.json.part"
+        part.write_bytes(layout.canonical(record.model_dump(mode="json", by_alias=True)))
+        part.replace(self.root / f"{name}.json")
+
+    def forget(self, name: str) -> None:
+        """Remove a record, so that a step that is run again does not meet its old self."""
+        (self.root / f"{name}.json").unlink(missing_ok=True)
+
+    def read(self, name: str, kind: type[Record]) -> Record:
+        """Read what an earlier step left.
+
+        Raises:
+            Invalid: it is not there or not readable: the step did not run to its end.
+        """
+        try:
+            data = self.open_bytes(self.root / f"{name}.json", limit=_MAX_RECORD_BYTES)
+            return kind.model_validate_json(data)
+        except (OSError, ValidationError) as error:
+            raise Invalid(f"the record of step {name} is missing or unreadable") from error
+
+    def open_bytes(self, path: Path, *, limit: int) -> bytes:
+        """The bytes of a file of an earlier step.
+
+        Raises:
+            Invalid: it is a link, not a regular file, outside the folder, or larger than ``limit``.
+            FileNotFoundError: it does not exist.
+        """
+        self.require_plain(path)
+        if path.stat().st_size > limit:
+            raise Invalid(f"file {path.name} of an earlier step is larger than {limit} bytes")
+        return path.read_bytes()
+
+    def require_plain(self, path: Path) -> None:
+        """Refuse what a step without credentials may have planted.
+
+        Raises:
+            Invalid: as ``open_bytes``.
+        """
+        if os.path.realpath(path) != str(path) or not path.is_relative_to(self.root):
+            raise Invalid(f"file {path.name} of an earlier step is a link: refused")
+        if path.exists() and (not path.is_file() or path.stat().st_nlink != 1):
+            raise Invalid(f"file {path.name} of an earlier step is not a regular file: refused")

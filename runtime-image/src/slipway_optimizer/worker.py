@@ -1,0 +1,151 @@
+"""Third-party rewriting in a child process: its crashes, hangs and droppings stay there."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, ValidationError
+
+from slipway.wire import WireModel
+from slipway_optimizer.arrays import load_npz
+from slipway_optimizer.datasets import MAX_BYTES
+from slipway_optimizer.failures import Refused
+from slipway_optimizer.recipe import Recipe
+
+_RESULT: Final = "result.json"
+_TASK: Final = "task.json"
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerTask(WireModel):
+    """What the child does.
+
+    Attributes:
+        feeds: ``.npz`` with rows: calibration for ``quantize``, comparison for the others.
+    """
+
+    action: Literal["normalise", "quantize", "convert-sklearn"]
+    source: str
+    target: str
+    feeds: str | None = None
+    recipe: Recipe | None = None
+
+
+class WorkerResult(WireModel):
+    """What came of it."""
+
+    reason: str | None = None  # CamelCase, when the user must act
+    message: str = ""
+    notes: tuple[str, ...] = ()
+    classes: tuple[int | str, ...] | None = None
+    output: str | None = None
+    figures: dict[str, float | int | str] = Field(default_factory=dict)
+
+
+def run_isolated(task: WorkerTask, *, scratch: Path, threads: int, timeout: float) -> WorkerResult:
+    """Run a task in a child whose current folder is a scratch one, removed afterwards.
+
+    Raises:
+        Refused: the child refused, died or took longer than ``timeout`` seconds.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    try:
+        (folder / _TASK).write_text(task.model_dump_json())
+        return _run(task, folder, threads=threads, timeout=timeout)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(task: WorkerTask, folder: Path, *, threads: int, timeout: float) -> WorkerResult:
+    command = [sys.executable, "-m", "slipway_optimizer", "worker", str(folder / _TASK)]
+    limits = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    environment = {**os.environ, **limits, "TMPDIR": str(folder)}
+    child = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+        errors="replace",
+    )
+    try:
+        output, _ = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise Refused("BuildTimeout", f"{task.action} took more than {timeout:.0f} s") from error
+    finally:
+        _end(child)
+    try:
+        result = WorkerResult.model_validate_json((folder / _RESULT).read_text())
+    except (OSError, ValidationError) as error:
+        raise Refused("BuildCrashed", _death(task, child.returncode, output)) from error
+    if result.reason is not None:
+        raise Refused(result.reason, result.message)
+    return result
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """End the child and what it started: it leads its own session."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _death(task: WorkerTask, code: int, output: str) -> str:
+    if code < 0:
+        hint = ": give the Job more memory" if -code == signal.SIGKILL else ""
+        return f"{task.action} was ended by {signal.Signals(-code).name}{hint}"
+    lines = output.strip().splitlines()
+    return f"{task.action} ended with code {code}: {lines[-1][:200] if lines else 'no output'}"
+
+
+def main(task_file: Path) -> None:
+    """The child: do the task, leave the result beside the task file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    task = WorkerTask.model_validate_json(task_file.read_text())
+    try:
+        result = _ACTIONS[task.action](task)
+    except Refused as error:
+        result = WorkerResult(reason=error.reason, message=str(error))
+    (task_file.parent / _RESULT).write_text(result.model_dump_json())
+
+
+def _normalise(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer.passes.normalise import normalise
+
+    feeds = load_npz(Path(task.feeds or ""), limit=MAX_BYTES)
+    return WorkerResult(notes=normalise(Path(task.source), Path(task.target), feeds))
+
+
+def _quantize(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer.passes import build_recipe
+
+    if task.recipe is None:
+        raise Refused("BuildFailed", "the task names no recipe")
+    build_recipe.build(task.recipe, Path(task.source), Path(task.target), task.feeds)
+    return WorkerResult()
+
+
+def _convert_sklearn(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer.convert import sklearn_source
+
+    dataset = Path(task.feeds) if task.feeds else None
+    made = sklearn_source.convert(Path(task.source), Path(task.target), dataset)
+    return WorkerResult(classes=made.classes, output=made.output, figures=made.figures)
+
+
+_ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
+    "normalise": _normalise,
+    "quantize": _quantize,
+    "convert-sklearn": _convert_sklearn,
+}
