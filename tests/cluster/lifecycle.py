@@ -177,7 +177,11 @@ def _start(cluster: Cluster, listener: socket.socket) -> None:
             start_new_session=True,
             pass_fds=[descriptor] if cluster.node else [],
         )
-    processes.record(cluster.state, processes.only_child(process.pid))
+    try:
+        processes.record(cluster.state, processes.only_child(process.pid))
+    except BaseException:
+        process.kill()  # `unshare` takes its child with it
+        raise
     assert process.stdin is not None
     assert process.stderr is not None
     for line in process.stderr:

@@ -13,7 +13,7 @@ from tests.cluster.places import Cluster
 from tests.cluster.shell import Failure, run
 
 _CGROUPS = Path("/sys/fs/cgroup")
-_CNI_CACHE = Path("/var/lib/cni")  # libcni's own, which no setting moves
+_VAR_LIB = Path("/var/lib")
 # The kubelet wants these to be so and would set them for the whole machine.
 _KERNEL = {
     "vm/overcommit_memory": "1",
@@ -43,9 +43,19 @@ def _mounts(state: Path) -> None:
     log = state / "logs" / "var"
     log.mkdir(parents=True)
     _cover(Path("/var/log"), log)
-    _CNI_CACHE.mkdir(exist_ok=True)
-    run(["mount", "-t", "tmpfs", "cni", _CNI_CACHE])
+    _cover_var_lib(state)
     _pretend_kernel_settings(state / "sysctl")
+
+
+def _cover_var_lib(state: Path) -> None:
+    """Lets what is written to /var/lib vanish: the kubelet and libcni have fixed places there."""
+    if state.is_relative_to(_VAR_LIB):
+        raise Failure(f"{state} is in {_VAR_LIB}: set SLIPWAY_CACHE to a folder outside of it.")
+    upper, work = Path("/run/var-lib/upper"), Path("/run/var-lib/work")
+    for folder in (upper, work):
+        folder.mkdir(parents=True)
+    layers = f"lowerdir={_VAR_LIB},upperdir={upper},workdir={work}"
+    run(["mount", "-t", "overlay", "-o", layers, "var-lib", _VAR_LIB])
 
 
 def _pretend_kernel_settings(folder: Path) -> None:
@@ -98,7 +108,7 @@ def make_cgroups(name: str) -> None:
 
 
 def remove_cgroups(name: str) -> None:
-    """Removes the emptied cgroups of a cluster that has ended, and the mount point it made.
+    """Removes the emptied cgroups of a cluster that has ended.
 
     Raises:
         Failure: Something still runs in one of them.
@@ -106,8 +116,6 @@ def remove_cgroups(name: str) -> None:
     for hierarchy in _hierarchies():
         for folder, _, _ in os.walk(hierarchy / name, topdown=False):
             _remove_cgroup(Path(folder))
-    if _CNI_CACHE.is_dir() and not any(_CNI_CACHE.iterdir()) and os.geteuid() == 0:
-        _CNI_CACHE.rmdir()
 
 
 def _remove_cgroup(group: Path) -> None:
