@@ -63,13 +63,14 @@ def enter(name: str, command: list[str]) -> list[str]:
 
     The program ends when this process does.
     """
-    first = processes.recorded(load(name).state)
+    cluster = load(name)
+    first = processes.recorded(cluster.state)
     if first is None:
-        raise Failure(f"The cluster {name!r} does not run.")
+        raise Failure(f"The cluster {name!r} does not run: `python -m tests.cluster up` starts it.")
     user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-    namespaces = ["--net", "--mount", "--pid"]
+    namespaces = [*user, *(["--net"] if cluster.node else []), "--mount", "--pid"]
     return [
-        *("nsenter", "--target", str(first.pid), *user, *namespaces, f"--wd={Path.cwd()}", "--"),
+        *("nsenter", "--target", str(first.pid), *namespaces, f"--wd={Path.cwd()}", "--"),
         *("setpriv", "--pdeathsig", "KILL", "--", *command),
     ]
 
