@@ -157,10 +157,8 @@ class Reconciler:
 
     async def _carry_out(self, action: Action, observed: Observed) -> int:
         match action:
-            case Create(object=desired, note=note):
+            case Create(object=desired):
                 self._store.put(await self._create(desired, observed.resource))
-                told = await self._tell(observed, (note,)) if note else 0
-                return 1 + told
             case Apply(object=desired):
                 await self._adopt_check(desired, observed.resource)
                 self._store.put(await self._cluster.apply(with_hash(desired)))

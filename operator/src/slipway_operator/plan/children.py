@@ -58,7 +58,6 @@ class Create:
     """Create it unless it exists; never changed afterwards."""
 
     object: Object
-    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +130,7 @@ def _target(world: World) -> Iterator[Action]:
                         job=facts.spec.job,
                         attempt=acts.attempt(memory, target),
                         config=world.config,
-                    ),
-                    Note("Normal", "OptimizationStarted", f"Job {job_name(target)}"),
+                    )
                 )
         case optimize.Done(report=report, stored=False):
             if revision is not None:
@@ -276,8 +274,7 @@ def _replay(world: World) -> Iterator[Action]:
                 revision.report.artifact,
                 urls=(urls[0], urls[1]),
                 config=world.config,
-            ),
-            Note("Normal", "ReplayStarted", f"replays stored feeds to {stable} and {canary}"),
+            )
         )
 
 

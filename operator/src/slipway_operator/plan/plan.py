@@ -63,7 +63,8 @@ def plan(observed: Observed, config: Config) -> Plan:
     world = World(
         memory=moved.memory, facts=facts, revisions=revisions, content=content, config=config
     )
-    status = _dump(report(world, before))
+    reported = report(world, before)
+    status = _dump(reported)
     if moved.memory != memory:
         return Plan(
             status=status,
@@ -76,7 +77,7 @@ def plan(observed: Observed, config: Config) -> Plan:
     return Plan(
         status=status,
         actions=todo,
-        notes=_notes(todo, facts),
+        notes=_notes(todo, facts, before, reported),
         watch_since=_watch_since(memory),
         requeue_at=_requeue_at(world, spec),
     )
@@ -87,9 +88,13 @@ def _revisions(observed: Observed) -> dict[str, Revision]:
     return {revision.name: revision for revision in found if revision is not None}
 
 
-def _notes(todo: tuple[Action, ...], facts: Facts) -> tuple[Note, ...]:
-    """Events of actions that leave no trace in the memory."""
+def _notes(
+    todo: tuple[Action, ...], facts: Facts, before: Status, after: Status
+) -> tuple[Note, ...]:
+    """Events of what leaves no trace in the memory."""
     notes: list[Note] = []
+    if after.phase is Phase.OPTIMIZING and before.phase is not Phase.OPTIMIZING:
+        notes.append(Note("Normal", "OptimizationStarted", after.message))
     if any(isinstance(action, Annotate) for action in todo):
         match facts.outcome:
             case optimize.Done(report=found):
