@@ -4,27 +4,19 @@ It decides what to start, restart, probe and end; an ``Engine`` does it. One loo
 a wait, so that the same code runs real processes and, in virtual time, simulated ones.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
 
-from slipway.errors import Invalid, NotFound, Transient
+from slipway.errors import Invalid, NotFound, SlipwayError, Transient
 from slipway_local.controllers.owning import is_ending, is_finished
 from slipway_local.objects import Objects
-from slipway_local.pods.runtime import Engine, ImageMissing, Usage
-from slipway_local.pods.state import (
-    Container,
-    PodState,
-    Probe,
-    Running,
-    Terminated,
-    Waiting,
-    new_pod,
-)
-from slipway_local.pods.status import status_of
+from slipway_local.pods.runtime import Engine, ImageMissing, Run, Usage
+from slipway_local.pods.state import Container, PodState, Probe, Terminated, Waiting, new_pod
+from slipway_local.pods.status import NODE_ADDRESS, status_of
+from slipway_local.pods.volumes import mounts_of
 from slipway_operator.plan.objects import Object, Ref, ref_of
-
-_PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff")
 
 
 class Kubelet:
@@ -41,6 +33,14 @@ class Kubelet:
         self._pods: dict[str, tuple[Object, PodState]] = {}  # by uid, with the object last seen
         self._names: dict[Ref, Object] = {}  # also of pods that are gone: their logs stay
 
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called whenever a container ends or a probe answers."""
+        self.engine.wake = wake
+
+    def open(self) -> None:
+        """Get ready."""
+        self.engine.open()
+
     def step(self, objects: Objects, now: datetime) -> list[str]:
         """Look at every pod once."""
         deeds: list[str] = []
@@ -55,7 +55,9 @@ class Kubelet:
                     continue
                 self._pods[uid] = (pod, new_pod(pod, self.engine.address(pod), now))
                 self._names[ref_of(pod)] = pod
-            deeds += self._sync(objects, pod, self._pods[uid][1], now)
+            state = self._pods[uid][1]
+            self._pods[uid] = (pod, state)
+            deeds += self._sync(_Look(objects, pod, state, now))
         return deeds
 
     def usage(self, pod: Ref) -> Usage | None:
@@ -87,19 +89,19 @@ class Kubelet:
 
     # -- one pod -----------------------------------------------------------------------------
 
-    def _sync(self, objects: Objects, pod: Object, state: PodState, now: datetime) -> list[str]:
-        self._pods[pod["metadata"]["uid"]] = (pod, state)
-        deeds = self._collect(pod, state, now)
+    def _sync(self, look: "_Look") -> list[str]:
+        pod, state = look.pod, look.state
+        deeds = self._collect(look)
         if is_ending(pod):
-            self._end(pod, state, now)
+            self._end(look)
         elif state.phase() in ("Pending", "Running"):
-            deeds += self._run(pod, state, now)
-            self._probe(pod, state, now)
-        self._press(pod, state, now)
-        objects.set_status(ref_of(pod), status_of(pod, state, now))
+            deeds += self._run(look)
+            self._probe(look)
+        self._press(look)
+        look.objects.set_status(ref_of(pod), status_of(pod, state, look.now))
         if is_ending(pod) and not any(c.is_running for c in state.containers):
             self._drop(pod["metadata"]["uid"])
-            objects.finish(ref_of(pod))
+            look.objects.finish(ref_of(pod))
             deeds.append(f"Pod {pod['metadata']['name']}: gone")
         return deeds
 
@@ -110,124 +112,139 @@ class Kubelet:
                 self.engine.stop(pod, container.name, force=True)
         self.engine.release(pod)
 
-    def _collect(self, pod: Object, state: PodState, now: datetime) -> list[str]:
+    def _collect(self, look: "_Look") -> list[str]:
         deeds = []
-        for container in state.containers:
+        for container in look.state.containers:
             if not container.is_running:
                 continue
-            how = self.engine.poll(pod, container.name)
+            how = self.engine.poll(look.pod, container.name)
             if how is not None:
-                container.ended(how, now)
-                deeds.append(
-                    f"Pod {pod['metadata']['name']}: {container.name} ended with {how.code}"
-                )
+                container.ended(how, look.now)
+                deeds.append(f"{look.name}: {container.name} ended with {how.code}")
         return deeds
 
-    def _end(self, pod: Object, state: PodState, now: datetime) -> None:
-        grace = pod["metadata"].get("deletionGracePeriodSeconds") or 0
-        for container in state.containers:
-            if container.is_running and not state.was_ending:
+    def _end(self, look: "_Look") -> None:
+        grace = look.pod["metadata"].get("deletionGracePeriodSeconds") or 0
+        for container in look.state.containers:
+            if container.is_running and not look.state.was_ending:
                 hook = (container.spec.get("lifecycle") or {}).get("preStop") or {}
                 delay = (hook.get("sleep") or {}).get("seconds", 0)
                 container.kill_at = None  # a deletion overrides a restart that was under way
-                container.end(now, grace=grace, delay=delay)
-        state.was_ending = True
+                container.end(look.now, grace=grace, delay=delay)
+        look.state.was_ending = True
 
-    def _press(self, pod: Object, state: PodState, now: datetime) -> None:
+    def _press(self, look: "_Look") -> None:
         """Send the signals that are due."""
-        for container in state.containers:
+        for container in look.state.containers:
             if not container.is_running or container.kill_at is None:
                 continue
-            if now >= container.kill_at:
-                self.engine.stop(pod, container.name, force=True)
-            elif container.stop_at is not None and now >= container.stop_at:
+            if look.now >= container.kill_at:
+                self.engine.stop(look.pod, container.name, force=True)
+            elif container.stop_at is not None and look.now >= container.stop_at:
                 container.stop_at = None
-                self.engine.stop(pod, container.name, force=False)
+                self.engine.stop(look.pod, container.name, force=False)
 
-    def _run(self, pod: Object, state: PodState, now: datetime) -> list[str]:
-        deeds = []
-        for container in state.init:
-            if container.is_ready:
-                continue
-            deeds += self._advance(pod, state, container, now)
-            return deeds
-        for container in state.main:
-            deeds += self._advance(pod, state, container, now)
-        return deeds
+    def _run(self, look: "_Look") -> list[str]:
+        for container in look.state.init:
+            if not container.is_ready:
+                return self._advance(look, container)
+        return [deed for c in look.state.main for deed in self._advance(look, c)]
 
-    def _advance(
-        self, pod: Object, state: PodState, container: Container, now: datetime
-    ) -> list[str]:
+    def _advance(self, look: "_Look", container: Container) -> list[str]:
         """Start a container, or start it again, if its time has come."""
         if container.is_running:
             return []
         if isinstance(container.state, Terminated):
-            if not state.will_restart(container):
+            if not look.state.will_restart(container):
                 return []
             container.last = container.state
         due = container.restart_at()
-        if due is not None and now < due:
-            container.state = self._patience(pod, container)
+        if due is not None and look.now < due:
+            container.state = _patience(look.pod, container)
             container.retry_at = due
             return []
-        name = f"Pod {pod['metadata']['name']}"
         try:
-            self.engine.start(pod, container.spec, container.runs)
-        except ImageMissing as error:
-            container.refused(Waiting("ErrImagePull", str(error)), now, self._backoff)
-            return [f"{name}: {error}"]
-        except Invalid as error:
-            waiting = Waiting("CreateContainerConfigError", str(error))
-            container.refused(waiting, now, self._backoff)
-            return [f"{name}: {error}"]
-        except Transient as error:
-            container.refused(Waiting("CreateContainerError", str(error)), now, self._backoff)
-            return [f"{name}: {error}"]
-        container.started(now, self._backoff)
-        return [f"{name}: started {container.name}"]
-
-    def _patience(self, pod: Object, container: Container) -> Waiting:
-        """What a container that waits for its next start shows."""
-        if isinstance(container.state, Waiting):
-            if container.state.reason in _PULL_REASONS:
-                text = f'Back-off pulling image "{container.spec["image"]}": '
-                message = container.state.message
-                return Waiting("ImagePullBackOff", text + message.removeprefix(text))
-            return container.state
-        meta = pod["metadata"]
-        return Waiting(
-            "CrashLoopBackOff",
-            f"back-off {container.backoff:.0f}s restarting failed container={container.name} "
-            f"pod={meta['name']}_{meta['namespace']}({meta['uid']})",
-        )
+            mounts = mounts_of(look.pod, container.spec, look.secret)
+            self.engine.start(look.addressed, container.spec, Run(container.runs, mounts))
+        except (Invalid, Transient) as error:
+            container.refused(Waiting(_reason(error), str(error)), look.now, self._backoff)
+            return [f"{look.name}: {error}"]
+        container.started(look.now, self._backoff)
+        return [f"{look.name}: started {container.name}"]
 
     # -- probes ------------------------------------------------------------------------------
 
-    def _probe(self, pod: Object, state: PodState, now: datetime) -> None:
-        seen = {**pod, "status": {**pod["status"], "podIP": state.address}}
-        for container in state.main:
-            if not isinstance(container.state, Running):
+    def _probe(self, look: "_Look") -> None:
+        for container in look.state.main:
+            if not container.is_running:
                 continue
-            startup = container.startup
-            self._ask(seen, container, startup if not container.is_started else None, now)
             if container.is_started:
-                self._ask(seen, container, container.readiness, now)
-                self._ask(seen, container, container.liveness, now)
-            if any(probe and probe.failed for probe in (startup, container.liveness)):
-                container.end(now, grace=pod["spec"]["terminationGracePeriodSeconds"])
+                self._ask(look, container, container.readiness)
+                self._ask(look, container, container.liveness)
+            else:
+                self._ask(look, container, container.startup)
+            if any(p is not None and p.failed for p in (container.startup, container.liveness)):
+                container.end(look.now, grace=look.pod["spec"]["terminationGracePeriodSeconds"])
 
-    def _ask(self, pod: Object, container: Container, probe: Probe | None, now: datetime) -> None:
+    def _ask(self, look: "_Look", container: Container, probe: Probe | None) -> None:
         if probe is None:
             return
-        if probe.is_due(now):
-            probe.asked(now)
+        if probe.is_due(look.now):
+            probe.asked(look.now)
             action = _with_port(probe.spec, container.spec)
-            self.engine.probe(pod, container.name, action, partial(self._answer, probe))
+            report = partial(self._answer, probe)
+            self.engine.probe(look.addressed, container.name, action, report)
         probe.digest()
 
     def _answer(self, probe: Probe, ok: bool) -> None:  # noqa: FBT001 - the engine's report
         probe.answers.append(ok)
         self.engine.wake()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at one pod."""
+
+    objects: Objects
+    pod: Object
+    state: PodState
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        """For what is said about it."""
+        return f"Pod {self.pod['metadata']['name']}"
+
+    @property
+    def addressed(self) -> Object:
+        """The pod with its addresses, which its first status does not hold yet."""
+        known = {"podIP": self.state.address, "hostIP": NODE_ADDRESS}
+        return {**self.pod, "status": {**self.pod["status"], **known}}
+
+    def secret(self, name: str) -> Object | None:
+        """A Secret in the pod's namespace."""
+        return self.objects.find(Ref("Secret", self.pod["metadata"]["namespace"], name))
+
+
+def _reason(error: SlipwayError) -> str:
+    if isinstance(error, ImageMissing):
+        return "ErrImagePull"
+    return "CreateContainerConfigError" if isinstance(error, Invalid) else "CreateContainerError"
+
+
+def _patience(pod: Object, container: Container) -> Waiting:
+    """What a container that waits for its next start shows."""
+    if isinstance(container.state, Waiting):
+        if container.state.reason != "ErrImagePull":
+            return container.state
+        text = f'Back-off pulling image "{container.spec["image"]}": {container.state.message}'
+        return Waiting("ImagePullBackOff", text)
+    meta = pod["metadata"]
+    return Waiting(
+        "CrashLoopBackOff",
+        f"back-off {container.backoff:.0f}s restarting failed container={container.name} "
+        f"pod={meta['name']}_{meta['namespace']}({meta['uid']})",
+    )
 
 
 def _with_port(probe: Object, container: Object) -> Object:

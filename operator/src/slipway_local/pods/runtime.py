@@ -7,6 +7,7 @@ from typing import Protocol
 
 from slipway.errors import Invalid
 from slipway_local.objects import Objects
+from slipway_local.pods.volumes import Mount
 from slipway_operator.plan.objects import Object, Ref
 
 
@@ -30,8 +31,22 @@ class Exit:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One start of a container, counted from 0."""
+
+    attempt: int
+    mounts: tuple[Mount, ...] = ()
+
+
 class PodRuntime(Protocol):
     """Brings what runs in line with the Pod objects, and reports it in their status."""
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called whenever something happens that a step should see."""
+
+    def open(self) -> None:
+        """Get ready. Must be called once, before the first step."""
 
     def step(self, objects: Objects, now: datetime) -> list[str]:
         """One look at every pod; never waits. Says what it did."""
@@ -55,11 +70,19 @@ class Engine(Protocol):
 
     wake: Callable[[], None]
 
+    def open(self) -> None:
+        """Get ready."""
+
     def address(self, pod: Object) -> str:
         """The pod's own IP address, from now until ``release``."""
 
-    def start(self, pod: Object, container: Object, attempt: int) -> None:
-        """Start a container's ``attempt``-th run, from 0.
+    def start(self, pod: Object, container: Object, run: Run) -> None:
+        """Start a container.
+
+        Args:
+            pod: with its address in ``status.podIP``.
+            container: its part of the pod's spec.
+            run: which run, and what it sees of the pod's volumes.
 
         Raises:
             ImageMissing: the image cannot be had.

@@ -7,7 +7,7 @@ from typing import Final
 
 from slipway_local.clock import Clock
 from slipway_local.pods.kubelet import Kubelet
-from slipway_local.pods.runtime import Exit, ImageMissing, Usage
+from slipway_local.pods.runtime import Exit, ImageMissing, Run, Usage
 from slipway_operator.plan.objects import Object, Ref, ref_of
 
 OK: Final = Exit(0)
@@ -35,7 +35,7 @@ Behaviour = Callable[[Object, str, int], Script]
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Simulated:
     script: Script
     started: datetime
     ends: Exit | None = None  # decided from outside: a crash, a signal
@@ -52,18 +52,20 @@ class SimulatedContainers:
         self._clock = clock
         self._behaviour = behaviour
         self._images = images
-        self._runs: dict[tuple[str, str], _Run] = {}
-        self._addresses: dict[str, str] = {}
+        self._runs: dict[tuple[str, str], _Simulated] = {}
         self._unready: set[Ref] = set()
         self._usage: dict[Ref, Usage] = {}
         self._made = 0
+
+    def open(self) -> None:
+        """Nothing to do."""
 
     def address(self, pod: Object) -> str:
         """The next address of 10.0.0.0/16."""
         self._made += 1
         return f"10.0.{self._made >> 8}.{self._made & 255}"
 
-    def start(self, pod: Object, container: Object, attempt: int) -> None:
+    def start(self, pod: Object, container: Object, run: Run) -> None:
         """Begin the script.
 
         Raises:
@@ -72,8 +74,8 @@ class SimulatedContainers:
         image = container["image"]
         if self._images is not None and image not in self._images:
             raise ImageMissing(f"image '{image}' does not exist here")
-        script = self._behaviour(pod, container["name"], attempt)
-        self._runs[_key(pod, container["name"])] = _Run(script, self._clock.now())
+        script = self._behaviour(pod, container["name"], run.attempt)
+        self._runs[_key(pod, container["name"])] = _Simulated(script, self._clock.now())
 
     def poll(self, pod: Object, container: str) -> Exit | None:
         """How it ended."""

@@ -109,7 +109,7 @@ def _without(tree: Any, dropped: frozenset[Path], kept: set[Path], keys: ListKey
             if here in dropped and here not in kept:
                 continue
             left = _without(child, dropped, kept, keys, here)
-            if left or left == child:
+            if left or left == child or here in kept:
                 children[name] = left
         return children
     if isinstance(tree, list) and (by := keys.of(at)):
