@@ -89,7 +89,7 @@ def _root_schema() -> dict[str, Any]:
     properties = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
-        "metadata": {"type": "object"},
+        "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
         **schema["properties"],
     }
     properties["status"].pop("default", None)
@@ -101,14 +101,17 @@ def _root_schema() -> dict[str, Any]:
         "properties": properties,
         "x-kubernetes-validations": [
             {
+                "fieldPath": ".metadata.name",
                 "rule": f"self.metadata.name.size() <= {limit}",
-                "messageExpression": "'metadata.name has ' + string(self.metadata.name.size()) + "
-                f"' characters: at most {limit} fit into the names of Services and pods'",
+                "messageExpression": "'the name has %s characters: at most "
+                f"{limit} fit into the names of Services and pods'"
+                ".format([self.metadata.name.size()])",
             },
             {
+                "fieldPath": ".metadata.name",
                 "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                "messageExpression": "'metadata.name ' + self.metadata.name + ' must start with a "
-                "letter and hold only a-z, 0-9 and -: it names Services'",
+                "messageExpression": "'the name %s must start with a letter and hold only "
+                "a-z, 0-9 and -: it names Services'.format([self.metadata.name])",
             },
         ],
     }
@@ -138,15 +141,7 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
     if full.get("required"):
         schema["required"] = full["required"]
     if issubclass(model, ApiModel) and model.rules:
-        schema["x-kubernetes-validations"] = [
-            {"rule": rule.cel}
-            | (
-                {"messageExpression": rule.message}
-                if rule.is_expression
-                else {"message": rule.message}
-            )
-            for rule in model.rules
-        ]
+        schema["x-kubernetes-validations"] = [rule.for_api_server() for rule in model.rules]
     return schema
 
 

@@ -53,8 +53,8 @@ class Autoscaling(ApiModel):
     rules = (
         Rule(
             cel="self.minReplicas <= self.maxReplicas",
-            message="'minReplicas ' + string(self.minReplicas) + ' is above maxReplicas ' "
-            "+ string(self.maxReplicas)",
+            message="minReplicas {minReplicas} is above maxReplicas {maxReplicas}: lower it, or "
+            "raise maxReplicas",
             check=lambda a: a.min_replicas <= a.max_replicas,
         ),
     )

@@ -1,13 +1,16 @@
 """What the API models share: their base, and rules that CEL and Python check alike."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway.api.quantity import DECIMAL_PATTERN, DURATION_PATTERN, QUANTITY_PATTERN
 from slipway.wire import WireModel
+
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z.]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,8 @@ class Rule:
 
     Attributes:
         cel: CEL over ``self``; true means fine.
-        message: CEL expression of the refusal, with value and remedy; or a plain text.
+        message: the refusal, with value and remedy; ``{a.b}`` stands for the value of that field,
+            by its name on the wire.
         check: the same over the parsed model.
     """
 
@@ -24,16 +28,29 @@ class Rule:
     message: str
     check: Callable[[Any], bool]
 
-    @property
-    def is_expression(self) -> bool:
-        """Whether ``message`` is itself CEL."""
-        return "'" in self.message
+    def for_api_server(self) -> dict[str, str]:
+        """The rule as an entry of ``x-kubernetes-validations``."""
+        fields = _PLACEHOLDER.findall(self.message)
+        if not fields:
+            return {"rule": self.cel, "message": self.message}
+        # Not `+` and string(): the API server takes a number's text for one of any length, and
+        # refuses the expression as too expensive.
+        quoted = self.message.replace("%", "%%").replace("'", "\\'")
+        text = _PLACEHOLDER.sub("%s", quoted)
+        values = ", ".join(f"self.{field}" for field in fields)
+        return {"rule": self.cel, "messageExpression": f"'{text}'.format([{values}])"}
 
-    def text(self) -> str:
-        """The refusal for Python, where no CEL engine fills in the values."""
-        if not self.is_expression:
-            return self.message
-        return "".join(self.message.split("'")[1::2])
+    def text(self, model: BaseModel) -> str:
+        """The refusal for Python."""
+        values = model.model_dump(mode="json", by_alias=True)
+
+        def value_of(match: re.Match[str]) -> str:
+            node: Any = values
+            for step in match[1].split("."):
+                node = node[step]
+            return str(node)
+
+        return _PLACEHOLDER.sub(value_of, self.message)
 
 
 class ApiModel(WireModel):
@@ -52,7 +69,7 @@ class ApiModel(WireModel):
     def _obey_rules(self) -> Self:
         for rule in self.rules:
             if not rule.check(self):
-                raise ValueError(rule.text())
+                raise ValueError(rule.text(self))
         for field, key in self.list_map_keys.items():
             names = [getattr(item, key) for item in getattr(self, field)]
             twice = {name for name in names if names.count(name) > 1}

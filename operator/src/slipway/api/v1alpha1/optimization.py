@@ -75,12 +75,12 @@ class Optimization(ApiModel):
     rules = (
         Rule(
             cel="self.mode == 'Explicit' || !has(self.candidates) || self.candidates.size() == 0",
-            message="'candidates need mode Explicit, but mode is ' + self.mode",
+            message="candidates need mode Explicit, but mode is {mode}: set it, or leave them out",
             check=lambda o: o.mode is OptimizationMode.EXPLICIT or not o.candidates,
         ),
         Rule(
             cel="self.mode != 'Explicit' || has(self.candidates) && self.candidates.size() > 0",
-            message="mode Explicit needs at least one entry in candidates",
+            message="mode Explicit needs at least one entry in candidates: add one, or use Auto",
             check=lambda o: o.mode is not OptimizationMode.EXPLICIT or len(o.candidates) > 0,
         ),
     )

@@ -13,12 +13,8 @@ class ResourceList(ApiModel):
     memory: Quantity | None = None
 
 
-def _within_limits(resources: "Resources") -> bool:
-    pairs = (
-        (resources.requests.cpu, resources.limits.cpu),
-        (resources.requests.memory, resources.limits.memory),
-    )
-    return all(r is None or m is None or parse_quantity(r) <= parse_quantity(m) for r, m in pairs)
+def _is_within(request: str | None, limit: str | None) -> bool:
+    return request is None or limit is None or parse_quantity(request) <= parse_quantity(limit)
 
 
 def _cel_within(name: str) -> str:
@@ -37,15 +33,15 @@ class Resources(ApiModel):
     rules = (
         Rule(
             cel=_cel_within("cpu"),
-            message="'requests.cpu ' + self.requests.cpu + ' is above limits.cpu ' "
-            "+ self.limits.cpu",
-            check=_within_limits,
+            message="requests.cpu {requests.cpu} is above limits.cpu {limits.cpu}: lower it, or "
+            "raise the limit",
+            check=lambda r: _is_within(r.requests.cpu, r.limits.cpu),
         ),
         Rule(
             cel=_cel_within("memory"),
-            message="'requests.memory ' + self.requests.memory + ' is above limits.memory ' "
-            "+ self.limits.memory",
-            check=_within_limits,
+            message="requests.memory {requests.memory} is above limits.memory {limits.memory}: "
+            "lower it, or raise the limit",
+            check=lambda r: _is_within(r.requests.memory, r.limits.memory),
         ),
     )
 

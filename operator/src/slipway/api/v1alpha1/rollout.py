@@ -43,7 +43,7 @@ class CanaryStep(ApiModel):
     rules = (
         Rule(
             cel="has(self.setWeight) != has(self.pause)",
-            message="a step has exactly one of setWeight and pause",
+            message="a step has exactly one of setWeight and pause: split it in two, or add one",
             check=_one_action,
         ),
     )
@@ -61,8 +61,7 @@ class AnalysisMetric(ApiModel):
     rules = (
         Rule(
             cel="has(self.min) || has(self.max) || has(self.maxIncreasePercentOverStable)",
-            message="'metric ' + self.name + ' bounds nothing: set min, max or "
-            "maxIncreasePercentOverStable'",
+            message="metric {name} bounds nothing: set min, max or maxIncreasePercentOverStable",
             check=lambda m: any(
                 b is not None for b in (m.min, m.max, m.max_increase_percent_over_stable)
             ),

@@ -46,8 +46,7 @@ class ValidationDataset(ApiModel):
         Rule(
             cel="!has(self.calibrationFraction) || (double(self.calibrationFraction) > 0.0 "
             "&& double(self.calibrationFraction) < 1.0)",
-            message="'calibrationFraction is ' + self.calibrationFraction "
-            "+ ': use more than 0 and less than 1'",
+            message="calibrationFraction is {calibrationFraction}: use more than 0 and less than 1",
             check=lambda d: 0 < parse_decimal(d.calibration_fraction) < 1,
         ),
     )
@@ -68,13 +67,12 @@ class Gate(ApiModel):
     rules = (
         Rule(
             cel="has(self.min) || has(self.max) || has(self.maxDegradation)",
-            message="'gate ' + self.name + ' bounds nothing: set min, max or maxDegradation'",
+            message="gate {name} bounds nothing: set min, max or maxDegradation",
             check=lambda g: any(b is not None for b in (g.min, g.max, g.max_degradation)),
         ),
         Rule(
             cel="!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
-            message="'gate ' + self.name + ' can never pass: min ' + self.min + ' is above max ' "
-            "+ self.max",
+            message="gate {name} can never pass: min {min} is above max {max}",
             check=lambda g: (
                 g.min is None or g.max is None or parse_decimal(g.min) <= parse_decimal(g.max)
             ),

@@ -1,0 +1,260 @@
+"""Manifests that must be refused, each with a part of every refusal that a user may read.
+
+The API server (schema and CEL) and local mode (pydantic) refuse the same ones. Where they word it
+differently (a schema error is Kubernetes' own sentence), the part names the field.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+Object = dict[str, Any]
+
+
+def valid_manifest() -> Object:
+    """A manifest with every part of the spec, which both accept."""
+    return {
+        "apiVersion": "slipway.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "fraud", "namespace": "default"},
+        "spec": {
+            "model": {
+                "modelFormat": {"name": "onnx"},
+                "storageUri": "s3://models/fraud/1/model.onnx",
+                "digest": "sha256:" + "a" * 64,
+                "storage": {"secretRef": {"name": "store"}},
+            },
+            "optimization": {
+                "mode": "Explicit",
+                "objective": "MinLatencyP95",
+                "candidates": [
+                    {"name": "int8", "quantization": {"mode": "Static", "perChannel": True}}
+                ],
+                "onFailure": "UseBaseline",
+            },
+            "validation": {
+                "dataset": {
+                    "storageUri": "s3://models/fraud/1/labelled.npz",
+                    "storage": {"secretRef": {"name": "store"}},
+                    "calibrationFraction": "0.3",
+                },
+                "task": "Classification",
+                "labels": "labels",
+                "gates": [{"name": "accuracy", "metric": "accuracy", "maxDegradation": "0.01"}],
+            },
+            "artifacts": {
+                "storageUri": "s3://artifacts/models",
+                "storage": {"secretRef": {"name": "store"}},
+            },
+            "predictor": {
+                "resources": {
+                    "requests": {"cpu": "500m", "memory": "256Mi"},
+                    "limits": {"cpu": "2", "memory": "1Gi"},
+                },
+                "session": {"intraOpNumThreads": 2},
+                "concurrency": {"maxQueued": 64, "timeoutSeconds": 5},
+                "warmup": {"iterations": 5, "goldenSamples": 4},
+            },
+            "job": {"backoffLimit": 1, "activeDeadlineSeconds": 1200},
+            "replicas": 2,
+            "autoscaling": {
+                "minReplicas": 1,
+                "maxReplicas": 3,
+                "metrics": [
+                    {
+                        "type": "Resource",
+                        "resource": {
+                            "name": "cpu",
+                            "target": {"type": "Utilization", "averageUtilization": 70},
+                        },
+                    }
+                ],
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
+            },
+            "rollout": {
+                "canary": {
+                    "steps": [
+                        {"setWeight": 20},
+                        {"pause": {"duration": "1m30s"}},
+                        {"setWeight": 50},
+                        {"pause": {}},
+                    ],
+                    "analysis": {
+                        "interval": "10s",
+                        "failureLimit": 1,
+                        "minRequests": 100,
+                        "noDataPolicy": "Replay",
+                        "metrics": [
+                            {"name": "request-success-rate", "min": "99.5"},
+                            {"name": "latency-p95", "maxIncreasePercentOverStable": 20},
+                        ],
+                    },
+                }
+            },
+            "revisionHistoryLimit": 3,
+            "progressDeadlineSeconds": 300,
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A manifest, and what a refusal of it must say."""
+
+    manifest: Object
+    says: str
+
+
+def _set(path: str, value: object) -> Callable[[Object], None]:
+    def change(manifest: Object) -> None:
+        node: Any = manifest
+        *parents, last = path.split(".")
+        for step in parents:
+            node = node[int(step)] if isinstance(node, list) else node[step]
+        if isinstance(node, list):
+            node[int(last)] = value
+        else:
+            node[last] = value
+
+    return change
+
+
+def _drop(path: str) -> Callable[[Object], None]:
+    def change(manifest: Object) -> None:
+        node: Any = manifest
+        *parents, last = path.split(".")
+        for step in parents:
+            node = node[step]
+        del node[last]
+
+    return change
+
+
+def _refused(change: Callable[[Object], None], says: str) -> Refused:
+    manifest = copy.deepcopy(valid_manifest())
+    change(manifest)
+    return Refused(manifest, says)
+
+
+_STEPS: Final = "spec.rollout.canary.steps"
+_ANALYSIS: Final = "spec.rollout.canary.analysis"
+
+INVALID: Final[dict[str, Refused]] = {
+    # The name.
+    "a name too long for Services": _refused(_set("metadata.name", "a" * 41), "metadata.name"),
+    "a name that starts with a digit": _refused(_set("metadata.name", "2fraud"), "metadata.name"),
+    "a name with a dot": _refused(_set("metadata.name", "fraud.v2"), "metadata.name"),
+    # What is missing or unknown.
+    "no spec": _refused(_drop("spec"), "spec"),
+    "no model": _refused(_drop("spec.model"), "spec.model"),
+    "no format": _refused(_drop("spec.model.modelFormat"), "spec.model.modelFormat"),
+    "a misspelt field": _refused(_set("spec.replica", 3), "replica"),
+    "a misspelt field deep inside": _refused(
+        _set("spec.predictor.resources.limits.cpus", "2"), "cpus"
+    ),
+    # The model.
+    "an unknown format": _refused(
+        _set("spec.model.modelFormat.name", "pickle"), "spec.model.modelFormat.name"
+    ),
+    "an address without a scheme": _refused(
+        _set("spec.model.storageUri", "models/fraud.onnx"), "spec.model.storageUri"
+    ),
+    "an address of a web server": _refused(
+        _set("spec.model.storageUri", "http://169.254.169.254/latest"), "spec.model.storageUri"
+    ),
+    "a digest of another kind": _refused(_set("spec.model.digest", "md5:1234"), "digest"),
+    "a Secret of another namespace": _refused(
+        _set("spec.model.storage.secretRef.name", "other/store"), "secretRef.name"
+    ),
+    # Optimisation.
+    "candidates in mode Auto": _refused(
+        _set("spec.optimization.mode", "Auto"), "candidates need mode Explicit, but mode is Auto"
+    ),
+    "mode Explicit without candidates": _refused(
+        _set("spec.optimization.candidates", []), "needs at least one entry in candidates"
+    ),
+    "two candidates of one name": _refused(
+        _set(
+            "spec.optimization.candidates",
+            [
+                {"name": "int8", "quantization": {"mode": "Static"}},
+                {"name": "int8", "quantization": {"mode": "Dynamic"}},
+            ],
+        ),
+        "int8",
+    ),
+    # Validation.
+    "a label gate without labels": _refused(
+        _drop("spec.validation.dataset"),
+        "gates on accuracy or mean_absolute_error need validation.dataset with labels",
+    ),
+    "a gate that bounds nothing": _refused(
+        _set("spec.validation.gates.0", {"name": "empty", "metric": "accuracy"}),
+        "gate empty bounds nothing: set min, max or maxDegradation",
+    ),
+    "a gate that can never pass": _refused(
+        _set(
+            "spec.validation.gates.0",
+            {"name": "size", "metric": "size_bytes", "min": "10", "max": "9.5"},
+        ),
+        "gate size can never pass: min 10 is above max 9.5",
+    ),
+    "a gate on an unknown metric": _refused(_set("spec.validation.gates.0.metric", "f1"), "metric"),
+    "a bound that is no number": _refused(
+        _set("spec.validation.gates.0.maxDegradation", "one percent"), "maxDegradation"
+    ),
+    "all rows for calibration": _refused(
+        _set("spec.validation.dataset.calibrationFraction", "1"),
+        "calibrationFraction is 1: use more than 0 and less than 1",
+    ),
+    # Pods.
+    "a CPU request above the limit": _refused(
+        _set("spec.predictor.resources.requests.cpu", "2500m"),
+        "requests.cpu 2500m is above limits.cpu 2",
+    ),
+    "a memory request above the limit": _refused(
+        _set("spec.predictor.resources.requests.memory", "1025Mi"),
+        "requests.memory 1025Mi is above limits.memory 1Gi",
+    ),
+    "memory that is no quantity": _refused(
+        _set("spec.predictor.resources.limits.memory", "1 GB"), "memory"
+    ),
+    "no thread": _refused(_set("spec.predictor.session.intraOpNumThreads", 0), "intraOpNumThreads"),
+    "replicas as text": _refused(_set("spec.replicas", "three"), "spec.replicas"),
+    # Scaling.
+    "a minimum above the maximum": _refused(
+        _set("spec.autoscaling.minReplicas", 5), "minReplicas 5 is above maxReplicas 3"
+    ),
+    "scaling to zero": _refused(
+        _set("spec.autoscaling.minReplicas", 0), "spec.autoscaling.minReplicas"
+    ),
+    "autoscaling without a maximum": _refused(
+        _drop("spec.autoscaling.maxReplicas"), "spec.autoscaling.maxReplicas"
+    ),
+    # The rollout.
+    "steps that begin with a pause": _refused(
+        _set(_STEPS, [{"pause": {}}, {"setWeight": 50}]), "the first step must be a setWeight"
+    ),
+    "weights that fall": _refused(
+        _set(_STEPS, [{"setWeight": 50}, {"setWeight": 20}]), "weights of steps must not fall"
+    ),
+    "a step of two actions": _refused(
+        _set(_STEPS, [{"setWeight": 20, "pause": {}}]), "exactly one of setWeight and pause"
+    ),
+    "a step of no action": _refused(_set(f"{_STEPS}.1", {}), "exactly one of setWeight and pause"),
+    "a weight above 100": _refused(_set(f"{_STEPS}.2.setWeight", 120), "setWeight"),
+    "a pause of no duration": _refused(
+        _set(f"{_STEPS}.1.pause.duration", "soon"), "pause.duration"
+    ),
+    "a metric that bounds nothing": _refused(
+        _set(f"{_ANALYSIS}.metrics.1", {"name": "latency-p95"}),
+        "metric latency-p95 bounds nothing",
+    ),
+    "two bounds of one metric": _refused(
+        _set(f"{_ANALYSIS}.metrics.1.name", "request-success-rate"), "request-success-rate"
+    ),
+    "an unknown analysis metric": _refused(
+        _set(f"{_ANALYSIS}.metrics.0.name", "happiness"), "name"
+    ),
+}
