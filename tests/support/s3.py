@@ -1,7 +1,7 @@
 """A real S3 server for tests: versitygw on a free loopback port over a temporary folder.
 
 ``SLIPWAY_TEST_S3_ENDPOINT`` (with the usual ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``)
-names another one instead. Without either, versitygw is built first by the command of ``tests.cluster``.
+names another one instead. Else versitygw is built first by the command of ``tests.cluster``.
 
     def test_something(s3: S3Server) -> None:
         bucket = s3.bucket()                     # a new, empty one
@@ -85,8 +85,9 @@ def s3() -> Iterator[S3Server]:
 def running_s3(port: int | None = None) -> Iterator[S3Server]:
     """A server of one's own, for tests that take it down."""
     with tempfile.TemporaryDirectory(prefix="slipway-s3-") as folder, _log(folder) as log:
-        root = Path(folder, "data")
+        root, meta = Path(folder, "data"), Path(folder, "meta")
         root.mkdir()
+        meta.mkdir()
         port = port or free_port()
         process = subprocess.Popen(
             [
@@ -95,7 +96,7 @@ def running_s3(port: int | None = None) -> Iterator[S3Server]:
                 f"127.0.0.1:{port}",
                 "posix",
                 "--sidecar",
-                f"{folder}/meta",
+                str(meta),
                 str(root),
             ],
             env={"ROOT_ACCESS_KEY": _ACCESS_KEY, "ROOT_SECRET_KEY": _SECRET_KEY, "HOME": folder},

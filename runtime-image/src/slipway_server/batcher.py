@@ -1,0 +1,184 @@
+"""Zero-delay batching: what arrived while the model was busy shares the next run.
+
+Nothing ever waits for company. A model cheaper than a thread switch runs on the loop itself, any
+other on one worker thread, so that the loop keeps reading, answering and probing meanwhile.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Final
+
+from slipway_server.batch import Job, Outcome, run_together
+from slipway_server.engine import Session
+from slipway_server.errors import DeadlineExpired, Overloaded
+
+_LOOP_SHARE_SECONDS: Final = 0.005  # inline runs give the loop a turn after this time
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How to run a model, learnt at warm-up.
+
+    Attributes:
+        max_rows: rows of one run; 1 means that requests never share a run.
+        inline: whether a run is so short that it stays on the loop.
+        seconds: one run of one row took so long.
+    """
+
+    max_rows: int = 1
+    inline: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much may wait."""
+
+    requests: int = 256
+    size: int = 256 << 20
+
+
+class Batcher:
+    """Runs jobs of one session, in order of arrival. Lives on one event loop."""
+
+    def __init__(
+        self,
+        session: Session,
+        policy: BatchPolicy,
+        *,
+        limits: QueueLimits,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._session = session
+        self._outputs = session.outputs
+        self._policy = policy
+        self._limits = limits
+        self._loop = loop
+        self._queue: deque[Job] = deque()
+        self._size = 0
+        self._running: list[Job] = []
+        self._scheduled = False
+        self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
+        if not policy.inline:
+            threading.Thread(target=self._work, name="model", daemon=True).start()
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return len(self._queue)
+
+    @property
+    def policy(self) -> BatchPolicy:
+        """How this model is run."""
+        return self._policy
+
+    def submit(self, job: Job) -> None:
+        """Take a job; its ``done`` is called later, unless it is cancelled.
+
+        Raises:
+            Overloaded: too many requests or bytes wait already.
+        """
+        queue = self._queue
+        if len(queue) >= self._limits.requests or self._size + job.size > self._limits.size:
+            raise Overloaded(
+                f"{len(queue)} requests wait already: retry later or add replicas", retry_after=1.0
+            )
+        queue.append(job)
+        self._size += job.size
+        if not self._scheduled and not self._running:
+            self._scheduled = True
+            self._loop.call_soon(self._tick)  # after this turn of the loop read all its sockets
+
+    def expire(self, now: float) -> None:
+        """Answer every job whose deadline has passed, also one that runs."""
+        for job in (*self._queue, *self._running):
+            if job.deadline <= now and job.done is not None:
+                self._answer(job, _expired())
+
+    def close(self) -> None:
+        """End the worker thread after its present run."""
+        self._inbox.put(None)
+
+    def _tick(self) -> None:
+        self._scheduled = False
+        if not self._policy.inline:
+            self._start()
+            return
+        end = self._loop.time() + _LOOP_SHARE_SECONDS
+        while jobs := self._take():
+            self._deliver(jobs, run_together(self._session.run, jobs, self._outputs))
+            if self._queue and self._loop.time() > end:
+                self._scheduled = True
+                self._loop.call_soon(self._tick)
+                return
+
+    def _start(self) -> None:
+        if not self._running and (jobs := self._take()):
+            self._running = jobs
+            self._inbox.put(jobs)
+
+    def _work(self) -> None:
+        while jobs := self._inbox.get():
+            outcomes: list[Outcome]
+            try:
+                outcomes = run_together(self._session.run, jobs, self._outputs)
+            except BaseException as error:  # noqa: BLE001 - top of a thread: the door reports it
+                outcomes = [error] * len(jobs)
+            try:
+                self._loop.call_soon_threadsafe(self._finished, jobs, outcomes)
+            except RuntimeError:
+                return  # the loop is closed: the process ends
+
+    def _finished(self, jobs: list[Job], outcomes: list[Outcome]) -> None:
+        self._running = []
+        self._start()  # keep the model busy first, then write the answers
+        self._deliver(jobs, outcomes)
+
+    def _take(self) -> list[Job]:
+        """The next jobs that share a run: the oldest, and those of its key that fit."""
+        queue, rows = self._queue, 0
+        taken: list[Job] = []
+        skipped: list[Job] = []
+        now = self._loop.time()
+        key = None
+        while queue:
+            job = queue.popleft()
+            if job.done is None or job.deadline <= now:
+                self._size -= job.size
+                if job.done is not None:
+                    self._answer(job, _expired())
+                continue
+            if not taken:
+                key = job.key
+            elif job.key != key or rows + job.rows > self._policy.max_rows:
+                skipped.append(job)
+                continue
+            taken.append(job)
+            rows += job.rows
+            self._size -= job.size
+            if key is None or rows >= self._policy.max_rows:
+                break
+        queue.extendleft(reversed(skipped))
+        return taken
+
+    def _deliver(self, jobs: list[Job], outcomes: list[Outcome]) -> None:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.done is not None:
+                self._answer(job, outcome)
+
+    def _answer(self, job: Job, outcome: Outcome) -> None:
+        done, job.done = job.done, None
+        try:
+            if done is not None:
+                done(outcome)
+        except Exception as error:  # noqa: BLE001 - a bug in one door must not lose the others' answers
+            self._loop.call_exception_handler(
+                {"message": "an answer could not be delivered", "exception": error}
+            )
+
+
+def _expired() -> DeadlineExpired:
+    return DeadlineExpired("the deadline passed before the model answered")

@@ -1,0 +1,46 @@
+"""How much CPU and memory this container may use: cgroup v2, v1, else the machine."""
+
+import math
+import os
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path("/sys/fs/cgroup")
+_UNLIMITED: Final = 1 << 50
+
+
+def threads(root: Path = _ROOT) -> int:
+    """Threads that the CPU limit can keep busy: the limit rounded up, at most the usable CPUs."""
+    usable = len(os.sched_getaffinity(0))
+    limit = cpu_limit(root)
+    return usable if limit is None else max(1, min(usable, math.ceil(limit)))
+
+
+def cpu_limit(root: Path = _ROOT) -> float | None:
+    """CPUs by the cgroup's quota, or ``None`` when there is no quota."""
+    quota, _, period = _read(root / "cpu.max").partition(" ")
+    if not quota:
+        quota = _read(root / "cpu" / "cpu.cfs_quota_us")
+        period = _read(root / "cpu" / "cpu.cfs_period_us")
+    try:
+        limit = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):
+        return None  # "max", or no such file
+    return limit if limit > 0 else None
+
+
+def memory_limit(root: Path = _ROOT) -> int | None:
+    """Bytes that the cgroup may use, or ``None`` when there is no limit."""
+    text = _read(root / "memory.max") or _read(root / "memory" / "memory.limit_in_bytes")
+    try:
+        limit = int(text)
+    except ValueError:
+        return None
+    return limit if limit < _UNLIMITED else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

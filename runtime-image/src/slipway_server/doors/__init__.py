@@ -1,0 +1,1 @@
+"""What each protocol offers: its routes or methods, its errors, its counters. No sockets."""

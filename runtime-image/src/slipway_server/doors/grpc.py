@@ -1,0 +1,167 @@
+"""The gRPC door: the six methods of the Open Inference Protocol v2, and health checks."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from slipway.contract import Outcome
+from slipway.errors import SlipwayError
+from slipway_server.batch import Outcome as Answer
+from slipway_server.doors import outcomes
+from slipway_server.errors import NonFiniteOutput
+from slipway_server.metrics import Metrics
+from slipway_server.protocol.pb import health_pb2 as health
+from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
+from slipway_server.protocol.tensors import Signature, TensorSpec
+from slipway_server.protocol.v2_grpc import V2Grpc
+from slipway_server.state import State
+from slipway_server.transport.grpc import Method, RpcRefused
+
+_LOG = logging.getLogger("slipway_server.rpc")
+SERVICE: Final = "inference.GRPCInferenceService"
+HEALTH: Final = "grpc.health.v1.Health"
+_M = TypeVar("_M", bound=Message)
+
+
+class GrpcDoor:
+    """The methods by path."""
+
+    def __init__(self, state: State, metrics: Metrics, *, clock: Callable[[], float]) -> None:
+        self._state = state
+        self._metrics = metrics
+        self._clock = clock
+        self._codec: V2Grpc | None = None
+
+    def open(self, signature: Signature) -> None:
+        """Start to take inference requests; the model is loaded."""
+        self._codec = V2Grpc(signature)
+
+    def methods(self) -> dict[str, Method]:
+        """Every method, by full path."""
+        return {
+            f"/{SERVICE}/ServerLive": self._server_live,
+            f"/{SERVICE}/ServerReady": self._server_ready,
+            f"/{SERVICE}/ModelReady": self._model_ready,
+            f"/{SERVICE}/ServerMetadata": self._server_metadata,
+            f"/{SERVICE}/ModelMetadata": self._model_metadata,
+            f"/{SERVICE}/ModelInfer": self._infer,
+            f"/{HEALTH}/Check": self._check,
+        }
+
+    # ---- inference
+
+    async def _infer(self, request: bytes, *, seconds: float | None) -> bytes:
+        metrics, started = self._metrics, self._clock()
+        metrics.in_flight += 1
+        code, outcome = "OK", Outcome.SUCCESS
+        try:
+            return await self._run(request, started, seconds)
+        except asyncio.CancelledError:
+            code, outcome = "CANCELLED", Outcome.CLIENT_ERROR
+            raise
+        except SlipwayError as error:
+            fault = outcomes.fault_of(error)
+            code, outcome = fault.code, fault.outcome
+            if isinstance(error, NonFiniteOutput):
+                metrics.nonfinite += 1
+            raise RpcRefused(fault.code, outcomes.text_of(error)) from error
+        except Exception:
+            code, outcome = outcomes.BUG.code, outcomes.BUG.outcome
+            raise
+        finally:
+            metrics.in_flight -= 1
+            took = self._clock() - started
+            metrics.observe(outcomes.GRPC, code, outcome=outcome, seconds=took)
+
+    async def _run(self, data: bytes, started: float, seconds: float | None) -> bytes:
+        plane = self._state.serving()
+        codec = self._codec
+        if codec is None:
+            raise RuntimeError("the door was not opened")
+        request = codec.decode(data)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        job = plane.infer(request, started, answer.set_result)
+        if seconds is not None:
+            job.deadline = min(job.deadline, started + seconds)
+        try:
+            arrays = await answer
+        except asyncio.CancelledError:
+            job.done = None
+            raise
+        if isinstance(arrays, BaseException):
+            raise arrays
+        return codec.encode(request, arrays)
+
+    # ---- everything else
+
+    async def _server_live(self, request: bytes, *, seconds: float | None) -> bytes:
+        del request, seconds
+        return pb.ServerLiveResponse(live=True).SerializeToString()
+
+    async def _server_ready(self, request: bytes, *, seconds: float | None) -> bytes:
+        del request, seconds
+        return pb.ServerReadyResponse(ready=self._state.ready).SerializeToString()
+
+    async def _model_ready(self, request: bytes, *, seconds: float | None) -> bytes:
+        del seconds
+        message = _parsed(pb.ModelReadyRequest, request)
+        self._check_address(message.name, message.version)
+        return pb.ModelReadyResponse(ready=self._state.ready).SerializeToString()
+
+    async def _server_metadata(self, request: bytes, *, seconds: float | None) -> bytes:
+        del request, seconds
+        server = self._state.metadata()
+        answer = pb.ServerMetadataResponse(
+            name=server.name, version=server.version, extensions=server.extensions
+        )
+        return answer.SerializeToString()
+
+    async def _model_metadata(self, request: bytes, *, seconds: float | None) -> bytes:
+        del seconds
+        message = _parsed(pb.ModelMetadataRequest, request)
+        self._check_address(message.name, message.version)
+        try:
+            plane = self._state.serving()
+        except SlipwayError as error:
+            raise RpcRefused(outcomes.fault_of(error).code, str(error)) from error
+        signature = plane.signature
+        answer = pb.ModelMetadataResponse(
+            name=signature.identity.name,
+            versions=[signature.identity.version],
+            platform=plane.platform,
+            inputs=[_tensor(spec) for spec in signature.inputs],
+            outputs=[_tensor(spec) for spec in signature.outputs],
+        )
+        return answer.SerializeToString()
+
+    async def _check(self, request: bytes, *, seconds: float | None) -> bytes:
+        del seconds
+        message = _parsed(health.HealthCheckRequest, request)
+        if message.service not in ("", SERVICE, self._state.identity.name):
+            raise RpcRefused("NOT_FOUND", f"service '{message.service[:100]}' is unknown")
+        serving = health.HealthCheckResponse.SERVING
+        status = serving if self._state.ready else health.HealthCheckResponse.NOT_SERVING
+        return health.HealthCheckResponse(status=status).SerializeToString()
+
+    def _check_address(self, name: str, version: str) -> None:
+        identity = self._state.identity
+        try:
+            identity.check(name, version)
+        except SlipwayError as error:
+            raise RpcRefused(outcomes.fault_of(error).code, str(error)) from error
+
+
+def _parsed(kind: type[_M], data: bytes) -> _M:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise RpcRefused("INVALID_ARGUMENT", f"the message is not a {kind.__name__}") from error
+
+
+def _tensor(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
+    return pb.ModelMetadataResponse.TensorMetadata(
+        name=spec.name, datatype=spec.datatype, shape=spec.shape
+    )

@@ -1,0 +1,247 @@
+"""The HTTP doors: Open Inference Protocol v2 and KServe V1, health, metrics."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_to_bytes
+
+from slipway.contract import Outcome
+from slipway.errors import SlipwayError
+from slipway_server.doors import outcomes
+from slipway_server.errors import NonFiniteOutput
+from slipway_server.metrics import CONTENT_TYPE, Metrics
+from slipway_server.state import State
+from slipway_server.transport.exchange import JSON, Exchange
+
+if TYPE_CHECKING:  # numpy is imported while the model downloads, after the doors opened
+    from slipway_server.batch import Outcome as Answer
+    from slipway_server.protocol.tensors import InferRequest, Signature
+    from slipway_server.protocol.v1_rest import PredictRequest
+
+_LOG = logging.getLogger("slipway_server.rest")
+_BINARY: Final = b"application/octet-stream"
+_GET: Final = b"GET"
+_POST: Final = b"POST"
+Handle = Callable[[Exchange], None]
+Encode = Callable[[Any, Any], tuple[tuple[bytes, ...], bytes, bytes]]
+
+
+class RestDoor:
+    """Finds the handler of a request; every path that exists is in one table."""
+
+    def __init__(self, state: State, metrics: Metrics, *, clock: Callable[[], float]) -> None:
+        self._state = state
+        self._metrics = metrics
+        self._clock = clock
+        self._name = state.identity.name
+        v2 = f"/v2/models/{self._name}"
+        versioned = f"{v2}/versions/{state.identity.version}"
+        v1 = f"/v1/models/{self._name}"
+        self._routes: dict[bytes, tuple[bytes, Handle]] = {
+            b"/": (_GET, self._alive),
+            b"/v2": (_GET, self._server),
+            b"/v2/health/live": (_GET, self._live),
+            b"/v2/health/ready": (_GET, self._ready),
+            b"/v1/models": (_GET, self._v1_models),
+            v1.encode(): (_GET, self._v1_model),
+            b"/metrics": (_GET, self._render),
+        }
+        for base in (v2, versioned):
+            self._routes[base.encode()] = (_GET, self._model)
+            self._routes[f"{base}/ready".encode()] = (_GET, self._ready)
+        self._infer_paths = {
+            f"{v2}/infer".encode(): outcomes.REST,
+            f"{versioned}/infer".encode(): outcomes.REST,
+            f"{v1}:predict".encode(): outcomes.V1,
+        }
+        for path, door in self._infer_paths.items():
+            self._routes[path] = (_POST, partial(self._not_ready, door))
+
+    def open(self, signature: "Signature") -> None:
+        """Start to take inference requests; the model is loaded."""
+        from slipway_server.protocol.v1_rest import V1Rest
+        from slipway_server.protocol.v2_rest import V2Rest
+
+        v2, v1 = V2Rest(signature), V1Rest(signature)
+
+        def encode_v2(
+            request: "InferRequest", arrays: Any
+        ) -> tuple[tuple[bytes, ...], bytes, bytes]:
+            answer = v2.encode(request, arrays)
+            if answer.json_length is None:
+                return answer.parts, JSON, b""
+            line = b"inference-header-content-length: %d\r\n" % answer.json_length
+            return answer.parts, _BINARY, line
+
+        def encode_v1(
+            request: "PredictRequest", arrays: Any
+        ) -> tuple[tuple[bytes, ...], bytes, bytes]:
+            return (v1.encode(request, arrays),), JSON, b""
+
+        def decode_v2(exchange: Exchange) -> "InferRequest":
+            return v2.decode(exchange.body, exchange.json_length)
+
+        def decode_v1(exchange: Exchange) -> "PredictRequest":
+            return v1.decode(exchange.body)
+
+        for path, door in self._infer_paths.items():
+            codec = (decode_v2, encode_v2) if door == outcomes.REST else (decode_v1, encode_v1)
+            self._routes[path] = (_POST, partial(self._infer, door, *codec))
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a request, now or later."""
+        route = self._routes.get(exchange.target) or self._routes.get(_plain(exchange.target))
+        if route is None:
+            self._tell(exchange, 404, _unknown(exchange.target, self._name))
+            return
+        method, handler = route
+        given = exchange.method
+        if given == method or (given == b"HEAD" and method == _GET):
+            handler(exchange)
+            return
+        allowed = b"GET, HEAD" if method == _GET else method
+        headers = b"allow: %b\r\n" % allowed
+        text = f"method {_shown(given)} is not allowed here: use {allowed.decode()}"
+        self._tell(exchange, 405, text, headers=headers)
+
+    def refuse(self, exchange: Exchange, status: int, message: str) -> None:
+        """Answer a request that the transport could not take."""
+        door = self._infer_paths.get(_plain(exchange.target))
+        if door is not None:
+            fault = Outcome.CLIENT_ERROR if status not in (429, 500) else Outcome.SERVER_ERROR
+            seconds = max(0.0, self._clock() - exchange.received)
+            self._metrics.observe(door, status, outcome=fault, seconds=seconds)
+        headers = b"retry-after: 1\r\n" if status == 429 else b""
+        self._tell(exchange, status, message, headers=headers)
+
+    # ---- inference
+
+    def _infer(
+        self,
+        door: str,
+        decode: Callable[[Exchange], "InferRequest"],
+        encode: Encode,
+        exchange: Exchange,
+    ) -> None:
+        self._metrics.in_flight += 1
+        try:
+            plane = self._state.serving()
+            request = decode(exchange)
+            done = partial(self._answer, door, encode, exchange, request)
+            job = plane.infer(request, exchange.received, done)
+        except SlipwayError as error:
+            self._fail(door, exchange, error)
+            return
+        except BaseException:
+            self._metrics.in_flight -= 1
+            raise
+
+        def abandoned() -> None:
+            job.done = None
+            self._count(door, outcomes.CLIENT_GONE, Outcome.CLIENT_ERROR, exchange)
+
+        exchange.abandoned = abandoned
+
+    def _answer(
+        self,
+        door: str,
+        encode: Encode,
+        exchange: Exchange,
+        request: "InferRequest",
+        answer: "Answer",
+    ) -> None:
+        if isinstance(answer, BaseException):
+            self._fail(door, exchange, answer)
+            return
+        try:
+            parts, content_type, headers = encode(request, answer)
+        except SlipwayError as error:
+            self._fail(door, exchange, error)
+            return
+        self._count(door, 200, Outcome.SUCCESS, exchange)
+        exchange.reply(200, parts, content_type=content_type, headers=headers)
+
+    def _fail(self, door: str, exchange: Exchange, error: BaseException) -> None:
+        fault = outcomes.fault_of(error)
+        if fault is outcomes.BUG:
+            _LOG.error("a request hit a bug", exc_info=error)
+        if isinstance(error, NonFiniteOutput):
+            self._metrics.nonfinite += 1
+        self._count(door, fault.status, fault.outcome, exchange)
+        later = getattr(error, "retry_after", None) is not None
+        headers = b"retry-after: 1\r\n" if later else b""
+        self._tell(exchange, fault.status, outcomes.text_of(error), headers=headers)
+
+    def _count(self, door: str, code: int, outcome: Outcome, exchange: Exchange) -> None:
+        metrics = self._metrics
+        metrics.in_flight -= 1
+        seconds = self._clock() - exchange.received
+        metrics.observe(door, code, outcome=outcome, seconds=seconds)
+
+    def _not_ready(self, door: str, exchange: Exchange) -> None:
+        self._metrics.in_flight += 1
+        try:
+            self._state.serving()
+        except SlipwayError as error:
+            self._fail(door, exchange, error)
+
+    # ---- everything else
+
+    def _alive(self, exchange: Exchange) -> None:
+        _json(exchange, 200, {"status": "alive"})
+
+    def _live(self, exchange: Exchange) -> None:
+        _json(exchange, 200, {"live": True})
+
+    def _ready(self, exchange: Exchange) -> None:
+        ready = self._state.ready
+        body: dict[str, object] = {"name": self._name, "ready": ready}
+        if not ready:
+            body["reason"] = "draining" if self._state.draining else self._state.phase
+        _json(exchange, 200 if ready else 503, body)
+
+    def _server(self, exchange: Exchange) -> None:
+        _json(exchange, 200, asdict(self._state.metadata()))
+
+    def _model(self, exchange: Exchange) -> None:
+        try:
+            _json(exchange, 200, self._state.serving().metadata())
+        except SlipwayError as error:
+            self._tell(exchange, outcomes.fault_of(error).status, str(error))
+
+    def _v1_models(self, exchange: Exchange) -> None:
+        _json(exchange, 200, {"models": [self._name]})
+
+    def _v1_model(self, exchange: Exchange) -> None:
+        ready = self._state.ready
+        _json(exchange, 200 if ready else 503, {"name": self._name, "ready": ready})
+
+    def _render(self, exchange: Exchange) -> None:
+        body = self._metrics.render()
+        exchange.reply(200, (body,), content_type=CONTENT_TYPE.encode())
+
+    def _tell(self, exchange: Exchange, status: int, message: str, *, headers: bytes = b"") -> None:
+        _json(exchange, status, {"error": message}, headers=headers)
+
+
+def _json(exchange: Exchange, status: int, value: object, *, headers: bytes = b"") -> None:
+    exchange.reply(status, (json.dumps(value).encode(),), headers=headers)
+
+
+def _plain(target: bytes) -> bytes:
+    """The path alone, percent-decoded."""
+    return unquote_to_bytes(target.partition(b"?")[0])
+
+
+def _shown(data: bytes) -> str:
+    return data[:100].decode("ascii", "replace")
+
+
+def _unknown(target: bytes, name: str) -> str:
+    path = _plain(target)
+    if path.startswith((b"/v2/models/", b"/v1/models/")):
+        return f"'{_shown(path)}' is not served here: the model is '{name}'"
+    return f"'{_shown(path)}' does not exist: see /v2 and /v2/models/{name}"

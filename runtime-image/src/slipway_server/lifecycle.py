@@ -1,0 +1,263 @@
+"""The life of a server: doors open, model becomes ready, SIGTERM comes, work ends, doors close."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+from slipway.contract import Header
+from slipway.errors import Invalid, SlipwayError
+from slipway_server import cpu
+from slipway_server.doors.rest import RestDoor
+from slipway_server.logs import with_fields
+from slipway_server.metrics import Metrics
+from slipway_server.settings import ServerSettings
+from slipway_server.startup import Phases, Prepared, prepare, reason_of
+from slipway_server.state import State
+from slipway_server.transport.exchange import HttpLimits
+from slipway_server.transport.http import HttpServer
+
+if TYPE_CHECKING:  # imported beside the download
+    from slipway_server.doors.grpc import GrpcDoor
+    from slipway_server.transport.grpc import RpcServer
+
+_LOG = logging.getLogger("slipway_server.lifecycle")
+_TICK_SECONDS: Final = 0.25
+_POLL_SECONDS: Final = 0.02
+_BODY_SHARE: Final = 4  # bodies in flight may take this part of the memory limit
+_T = TypeVar("_T")
+
+
+class StartFailed(Exception):  # noqa: N818 - it is an end
+    """The server never became ready.
+
+    Attributes:
+        reason: CamelCase, for the operator.
+        error: what happened.
+    """
+
+    def __init__(self, reason: str, error: SlipwayError) -> None:
+        super().__init__(str(error))
+        self.reason = reason
+        self.error = error
+
+
+async def serve(settings: ServerSettings, started: float) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: all of it.
+        started: ``time.monotonic()`` when the process began.
+
+    Raises:
+        StartFailed: it never became ready.
+    """
+    server = _Server(settings, started)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            _LOG.warning("second signal: ending at once")
+            os._exit(128 + signal.SIGTERM)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    stopped = asyncio.ensure_future(stop.wait())
+    starting = asyncio.ensure_future(server.start())
+    try:
+        await asyncio.wait((stopped, starting), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            await stopped
+            await server.drain()
+    finally:
+        starting.cancel()
+        stopped.cancel()
+        server.close()
+
+
+class _Server:
+    def __init__(self, settings: ServerSettings, started: float) -> None:
+        self._settings = settings
+        self._started = started
+        self._loop = asyncio.get_running_loop()
+        state = self._state = State(settings.identity)
+        self._metrics = Metrics(settings.identity.name, queued=lambda: state.queued)
+        self._rest = RestDoor(state, self._metrics, clock=self._loop.time)
+        self._http = HttpServer(
+            self._rest.handle, self._rest.refuse, limits=_limits(settings), headers=self._headers()
+        )
+        self._grpc: GrpcDoor | None = None
+        self._rpc: RpcServer | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Open the doors, prepare the model, let the traffic in."""
+        settings, state = self._settings, self._state
+        phases = Phases(begin=self._begin)
+        try:
+            http_port = await self._http.start(settings.listen.host, settings.listen.http_port)
+        except OSError as error:
+            problem = Invalid(
+                f"HTTP port {settings.listen.http_port} cannot be opened: {error.strerror}"
+            )
+            raise StartFailed("AddressInUse", problem) from error
+        _LOG.info("listening", extra=with_fields(http=http_port))
+        opening = asyncio.ensure_future(self._open_rpc())
+        try:
+            prepared = await _in_thread(self._loop, lambda: prepare(settings, phases))
+            grpc_port = await opening
+        except SlipwayError as error:
+            raise StartFailed(reason_of(phases.current, error), error) from error
+        finally:
+            opening.cancel()
+        self._let_in(prepared)
+        seconds = {**phases.seconds, "total": time.monotonic() - self._started}
+        self._metrics.startup.update(seconds)
+        ports = {"http": http_port, "grpc": grpc_port}
+        _LOG.info("ready", extra=with_fields(**self._summary(prepared, seconds), **ports))
+        state.phase = "ready"
+
+    async def drain(self) -> None:
+        """Tell probes and clients to go elsewhere, then finish what is in flight."""
+        settings, start = self._settings, self._loop.time()
+        self._state.draining = True
+        self._http.closing = True  # every answer now says: connection: close
+        _LOG.info("draining", extra=with_fields(seconds=settings.drain_seconds))
+        await asyncio.sleep(min(settings.drain_seconds, settings.grace_seconds))
+        self._http.stop_accepting()
+        end = max(self._loop.time() + 1.0, start + settings.grace_seconds)
+        ending = asyncio.ensure_future(self._end_rpc(end - self._loop.time()))
+        while self._http.busy and self._loop.time() < end:  # noqa: ASYNC110 - a sum, no event
+            await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.wait((ending,), timeout=end - self._loop.time())
+        _LOG.info("drained", extra=with_fields(unanswered=self._metrics.in_flight))
+
+    def close(self) -> None:
+        """End all connections and timers."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._http.close()
+        if self._state.plane is not None:
+            self._state.plane.close()
+
+    def _begin(self, phase: str) -> None:
+        self._state.phase = phase
+
+    async def _open_rpc(self) -> int:
+        """Open the gRPC door, once its library is imported; returns its port."""
+        await _in_thread(self._loop, _import_grpc)
+        from slipway_server.doors.grpc import GrpcDoor
+        from slipway_server.transport.grpc import GrpcAioServer, GrpcLimits
+
+        settings = self._settings
+        self._grpc = GrpcDoor(self._state, self._metrics, clock=self._loop.time)
+        limits = GrpcLimits(
+            connection_age=settings.concurrency.max_connection_age_seconds,
+            connection_grace=settings.concurrency.timeout_seconds,
+        )
+        trailers = tuple((name, value) for name, value in self._labels().items())
+        self._rpc = GrpcAioServer(self._grpc.methods(), limits=limits, trailers=trailers)
+        return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
+
+    async def _end_rpc(self, grace: float) -> None:
+        if self._rpc is not None:
+            await self._rpc.stop(grace)
+
+    def _let_in(self, prepared: Prepared) -> None:
+        """Connect the loaded model with the doors."""
+        from slipway_server.batcher import Batcher, QueueLimits
+        from slipway_server.dataplane import Dataplane
+        from slipway_server.protocol.tensors import Signature
+
+        settings, session, identity = self._settings, prepared.session, self._settings.identity
+        signature = Signature(identity, session.inputs, session.outputs)
+        limits = QueueLimits(requests=settings.concurrency.max_queued)
+        batcher = Batcher(session, prepared.policy, limits=limits, loop=self._loop)
+        plane = Dataplane(signature, batcher, timeout=settings.concurrency.timeout_seconds)
+        self._metrics.describe(
+            revision=identity.version, variant=prepared.variant, digest=identity.digest
+        )
+        self._rest.open(signature)
+        if self._grpc is not None:
+            self._grpc.open(signature)
+        self._state.plane = plane
+        self._tick()
+
+    def _tick(self) -> None:
+        """Answer requests that are late even while the model is busy."""
+        if self._state.plane is not None:
+            self._state.plane.expire(self._loop.time())
+        self._ticker = self._loop.call_later(_TICK_SECONDS, self._tick)
+
+    def _labels(self) -> dict[str, str]:
+        identity = self._settings.identity
+        labels = {Header.REVISION.value: identity.version, Header.ARTIFACT.value: identity.digest}
+        return {name: value for name, value in labels.items() if value}
+
+    def _headers(self) -> bytes:
+        return "".join(f"{name}: {value}\r\n" for name, value in self._labels().items()).encode()
+
+    def _summary(self, prepared: Prepared, seconds: dict[str, float]) -> dict[str, object]:
+        identity, policy = self._settings.identity, prepared.policy
+        return {
+            "model": identity.name,
+            "revision": identity.version,
+            "artifact": identity.digest or "unverified",
+            "variant": prepared.variant,
+            "threads": prepared.threads,
+            "golden": prepared.golden,
+            "batch": policy.max_rows,
+            "inline": policy.inline,
+            "run_ms": round(policy.seconds * 1e3, 3),
+            **{f"{phase}_ms": round(took * 1e3) for phase, took in seconds.items()},
+        }
+
+
+def _limits(settings: ServerSettings) -> HttpLimits:
+    """Bodies that are on their way may not fill the container's memory."""
+    limits = HttpLimits(connection_age=settings.concurrency.max_connection_age_seconds)
+    memory = cpu.memory_limit()
+    if memory is None:
+        return limits
+    share = max(limits.body, min(limits.buffered, memory // _BODY_SHARE))
+    return replace(limits, buffered=share)
+
+
+def _import_grpc() -> None:
+    from slipway_server.doors import grpc
+
+    del grpc
+
+
+def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], _T]) -> "asyncio.Future[_T]":
+    """Run ``work`` in a daemon thread: one that hangs in a download must not outlive a SIGTERM."""
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def finish(result: _T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(cast("_T", result))
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        result, problem = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - top of a thread: the awaiter handles it
+            problem = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(finish, result, problem)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -1,0 +1,1 @@
+"""One codec per door. Pure: bytes in, arrays out, and back; ``Invalid`` for bad input."""

@@ -1,0 +1,292 @@
+"""Tensors written as JSON arrays. Pure; the one importer of simdjson and orjson here.
+
+simdjson fills typed buffers without a Python object per element; orjson prints arrays as they are.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import orjson
+import simdjson
+
+from slipway.errors import Invalid
+from slipway_server.protocol.tensors import (
+    BYTES,
+    MAX_ELEMENTS,
+    Array,
+    TensorSpec,
+    all_finite,
+    quoted,
+)
+
+Node = Any  # simdjson.Object, simdjson.Array or a Python scalar
+_T = TypeVar("_T")
+_KEPT_PARSER_BYTES: Final = 1 << 20  # a parser keeps a buffer as large as its largest document
+_MAX_RANK: Final = 32
+_BUFFERS: Final = {
+    "f": ("d", np.dtype("f8")),
+    "i": ("i", np.dtype("i8")),
+    "u": ("u", np.dtype("u8")),
+}
+_BASE64_KEY: Final = "b64"
+
+
+class JsonReader:
+    """Parses documents one after the other, with a kept parser for the small ones."""
+
+    def __init__(self) -> None:
+        self._parser = simdjson.Parser()
+
+    def read(self, text: bytes | memoryview, use: Callable[[Node], _T]) -> _T:
+        """Parse ``text`` and give its root to ``use``, which must keep no node of it.
+
+        Raises:
+            Invalid: not JSON, or what ``use`` raises.
+        """
+        parser = self._parser if len(text) <= _KEPT_PARSER_BYTES else simdjson.Parser()
+        try:
+            root = parser.parse(text)
+        except (ValueError, RuntimeError) as error:
+            raise Invalid(f"the body is not valid JSON: {_reason(error)}") from error
+        try:
+            return use(root)
+        except BaseException:
+            self._parser = simdjson.Parser()  # a traceback keeps nodes of the old one alive
+            raise
+
+
+def is_object(node: Node) -> bool:
+    """Whether it is a JSON object."""
+    return isinstance(node, simdjson.Object)
+
+
+def is_array(node: Node) -> bool:
+    """Whether it is a JSON array."""
+    return isinstance(node, simdjson.Array)
+
+
+def keys_of(node: Node, what: str) -> list[str]:
+    """The keys of an object, each once.
+
+    Raises:
+        Invalid: not an object, or a key is there twice.
+    """
+    if not isinstance(node, simdjson.Object):
+        raise Invalid(f"{what} must be a JSON object, not {_kind(node)}")
+    keys: list[str] = list(node.keys())
+    if len(set(keys)) != len(keys):
+        raise Invalid(f"{what} has a key twice")
+    return keys
+
+
+def items_of(node: Node, what: str) -> Iterator[Node]:
+    """The elements of an array.
+
+    Raises:
+        Invalid: not an array.
+    """
+    if not isinstance(node, simdjson.Array):
+        raise Invalid(f"{what} must be a JSON array, not {_kind(node)}")
+    elements: Iterator[Node] = iter(node)
+    return elements
+
+
+def plain(node: Node) -> Any:
+    """Python objects of a small node."""
+    if isinstance(node, simdjson.Object):
+        return node.as_dict()
+    return node.as_list() if isinstance(node, simdjson.Array) else node
+
+
+def read_tensor(spec: TensorSpec, node: Node, shape: Sequence[int], *, count: int) -> Array:
+    """An array of ``spec.datatype`` and ``shape`` from flat or nested JSON.
+
+    Args:
+        spec: the input.
+        node: the ``data``.
+        shape: a checked shape.
+        count: its number of elements.
+
+    Raises:
+        Invalid: another number of elements, a ragged nesting, a value of the wrong type or range.
+    """
+    if not isinstance(node, simdjson.Array):
+        raise Invalid(f"input '{spec.name}': data must be a JSON array, not {_kind(node)}")
+    flat = _flat(spec, node)
+    if flat.size != count:
+        raise Invalid(
+            f"input '{spec.name}' has {flat.size} values, but shape {list(shape)} needs {count}"
+        )
+    if isinstance(node[0], simdjson.Array):
+        _check_nesting(spec, node, shape)
+    return flat.reshape(shape)
+
+
+def read_nested(spec: TensorSpec, node: Node) -> Array:
+    """An array of ``spec.datatype`` whose shape is that of the nested JSON itself.
+
+    Raises:
+        Invalid: ragged, empty, or a value of the wrong type or range.
+    """
+    if not isinstance(node, simdjson.Array):
+        return _scalar(spec, node)
+    shape = _nested_shape(spec, node)
+    if spec.datatype != BYTES or len(shape) > 1:
+        _check_nesting(spec, node, shape)
+    flat = _flat(spec, node)
+    return flat.reshape(shape)
+
+
+def dump(value: object) -> bytes:
+    """JSON of plain Python values and of numeric, C-contiguous arrays.
+
+    Raises:
+        Invalid: text that is not valid UTF-8.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError as error:
+        raise Invalid(
+            f"the answer has no JSON form ({error}): ask for binary_data instead"
+        ) from error
+
+
+def jsonable(array: Array) -> object:
+    """What ``dump`` prints for an array, flattened in row-major order."""
+    if array.dtype.kind == "O":
+        return array.ravel().tolist()
+    return np.ascontiguousarray(array).ravel()
+
+
+def _flat(spec: TensorSpec, node: Node) -> Array:
+    kind = spec.dtype.kind
+    if spec.datatype == "UINT64" or kind == "f":
+        letter, wide = _BUFFERS[kind]
+    elif kind in "iu":
+        letter, wide = _BUFFERS["i"]
+    else:
+        return _flat_objects(spec, node)
+    try:
+        values = np.frombuffer(node.as_buffer(of_type=letter), wide)
+    except (TypeError, ValueError) as error:
+        wanted = "a number" if kind == "f" else "an integer in range"
+        raise Invalid(
+            f"input '{spec.name}' ({spec.datatype}) holds a value that is not {wanted}"
+        ) from error
+    return values if values.dtype == spec.dtype else _narrowed(spec, values)
+
+
+def _narrowed(spec: TensorSpec, values: Array) -> Array:
+    """``values`` in the model's type; a value beyond its range is an error, not infinity."""
+    if spec.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            narrow = values.astype(spec.dtype)
+        if all_finite(narrow):
+            return narrow
+    elif values.size:
+        info = np.iinfo(spec.dtype)
+        if values.min() >= info.min and values.max() <= info.max:
+            return values.astype(spec.dtype)
+    else:
+        return values.astype(spec.dtype)
+    raise Invalid(f"input '{spec.name}' holds a value that {spec.datatype} cannot hold")
+
+
+def _flat_objects(spec: TensorSpec, node: Node) -> Array:
+    values: list[Any] = []
+    _flatten(node.as_list(), values, 0)
+    if spec.datatype == BYTES:
+        values = [_text(spec, value) for value in values]
+    elif not all(isinstance(value, bool) for value in values):
+        raise Invalid(f"input '{spec.name}' (BOOL) holds a value that is not true or false")
+    array = np.empty(len(values), spec.dtype)
+    array[:] = values
+    return array
+
+
+def _flatten(values: list[Any], into: list[Any], depth: int) -> None:
+    if depth > _MAX_RANK:
+        raise Invalid(f"data is nested deeper than {_MAX_RANK} levels")
+    for value in values:
+        if isinstance(value, list):
+            _flatten(value, into, depth + 1)
+        else:
+            into.append(value)
+
+
+def _text(spec: TensorSpec, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and value.keys() == {_BASE64_KEY}:
+        return _from_base64(spec, value[_BASE64_KEY])
+    raise Invalid(f"input '{spec.name}' (BYTES) holds {quoted(value)}, which is not a string")
+
+
+def _from_base64(spec: TensorSpec, value: object) -> str:
+    import base64
+
+    try:
+        return base64.b64decode(str(value), validate=True).decode()
+    except ValueError as error:
+        raise Invalid(
+            f"input '{spec.name}' holds a b64 value that is not base64 of UTF-8 text"
+        ) from error
+
+
+def _scalar(spec: TensorSpec, node: Node) -> Array:
+    import json
+
+    value = plain(node)
+    try:
+        wrapped = simdjson.Parser().parse(json.dumps([value]).encode())
+    except ValueError as error:
+        raise Invalid(f"input '{spec.name}' holds {quoted(value)}") from error
+    return _flat(spec, wrapped).reshape(())
+
+
+def _nested_shape(spec: TensorSpec, node: Node) -> tuple[int, ...]:
+    shape: list[int] = []
+    while isinstance(node, simdjson.Array):
+        shape.append(len(node))
+        if not shape[-1] or len(shape) > _MAX_RANK:
+            raise Invalid(f"input '{spec.name}' is empty or nested too deep")
+        node = node[0]
+    count = 1
+    for size in shape:
+        count *= size
+    if count > MAX_ELEMENTS:
+        raise Invalid(f"input '{spec.name}' has more than {MAX_ELEMENTS} values")
+    return tuple(shape)
+
+
+def _check_nesting(spec: TensorSpec, node: Node, shape: Sequence[int]) -> None:
+    """Every list on every level must be as long as ``shape`` says, down to the numbers."""
+    level: list[Node] = [node]
+    for depth, size in enumerate(shape):
+        last = depth == len(shape) - 1
+        below: list[Node] = []
+        for element in level:
+            if not isinstance(element, simdjson.Array) or len(element) != size:
+                raise Invalid(
+                    f"input '{spec.name}': the nesting of data does not match shape {list(shape)}"
+                )
+            if not last:
+                below.extend(element)
+            elif isinstance(element[0], simdjson.Array):
+                raise Invalid(
+                    f"input '{spec.name}': data is nested deeper than shape {list(shape)}"
+                )
+        level = below
+
+
+def _kind(node: Node) -> str:
+    if isinstance(node, simdjson.Object):
+        return "an object"
+    return "an array" if isinstance(node, simdjson.Array) else quoted(node)
+
+
+def _reason(error: Exception) -> str:
+    """Simdjson's text without its code word: ``TAPE_ERROR: The JSON ...``."""
+    text = str(error).partition(": ")[2] or str(error)
+    return text.partition(".  ")[0].partition(", etc.")[0].strip()[:160]

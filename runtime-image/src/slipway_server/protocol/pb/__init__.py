@@ -1,0 +1,1 @@
+"""Protocol buffers of the gRPC door, made by ``generate.py`` from the ``.proto`` files here."""

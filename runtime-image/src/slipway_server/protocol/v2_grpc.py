@@ -1,0 +1,152 @@
+"""Open Inference Protocol v2 over gRPC: messages as bytes. Pure.
+
+Raw contents are answered raw, typed contents typed, so that each client reads what it speaks.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from slipway.errors import Invalid
+from slipway_server.protocol import binary_tensors
+from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
+from slipway_server.protocol.tensors import (
+    BYTES,
+    Array,
+    InferRequest,
+    OutputChoice,
+    Signature,
+    TensorSpec,
+    add_feed,
+)
+
+_FIELDS: Final = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}  # FP16 has no typed field: it is raw only
+
+
+class V2Grpc:
+    """Decodes requests and encodes answers of one model."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._typed = all(spec.datatype in _FIELDS for spec in signature.outputs)
+
+    def decode(self, data: bytes) -> InferRequest:
+        """Read a ``ModelInferRequest``.
+
+        Returns:
+            The request; ``binary`` says whether its contents were raw.
+
+        Raises:
+            NotFound: another model or version.
+            Invalid: whatever else is wrong with it.
+        """
+        try:
+            message = pb.ModelInferRequest.FromString(data)
+        except DecodeError as error:
+            raise Invalid("the message is not a ModelInferRequest") from error
+        signature = self._signature
+        signature.identity.check(message.model_name, message.model_version)
+        raws = message.raw_input_contents
+        if raws and len(raws) != len(message.inputs):
+            raise Invalid(
+                f"the request has {len(message.inputs)} inputs, but {len(raws)} raw_input_contents"
+            )
+        feeds: dict[str, Array] = {}
+        for place, tensor in enumerate(message.inputs):
+            spec = signature.input(tensor.name)
+            spec.check_datatype(tensor.datatype)
+            if "shared_memory_region" in tensor.parameters:
+                raise Invalid(f"input '{spec.name}': this server has no shared memory")
+            shape = tuple(tensor.shape)
+            count = spec.check_shape(shape)
+            if raws:
+                if tensor.HasField("contents"):
+                    raise Invalid(f"input '{spec.name}' has both contents and raw contents")
+                raw = memoryview(raws[place])
+                array = binary_tensors.read_tensor(spec, raw, shape, count=count)
+            else:
+                array = _typed(spec, tensor.contents, count).reshape(shape)
+            add_feed(feeds, spec.name, array)
+        signature.check_complete(feeds)
+        return InferRequest(feeds, message.id, self._choices(message), binary=bool(raws))
+
+    def encode(self, request: InferRequest, arrays: Sequence[Array]) -> bytes:
+        """Write a ``ModelInferResponse`` with the outputs that ``request`` wants."""
+        signature, identity = self._signature, self._signature.identity
+        message = pb.ModelInferResponse(
+            model_name=identity.name, model_version=identity.version, id=request.id
+        )
+        typed = self._typed and not request.binary
+        choices = request.outputs
+        places = range(len(arrays)) if choices is None else [choice.place for choice in choices]
+        for place in places:
+            spec, array = signature.outputs[place], arrays[place]
+            tensor = message.outputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
+            if typed:
+                getattr(tensor.contents, _FIELDS[spec.datatype]).extend(_elements(array))
+            else:
+                message.raw_output_contents.append(binary_tensors.write_tensor(array))
+        return message.SerializeToString()
+
+    def _choices(self, message: pb.ModelInferRequest) -> tuple[OutputChoice, ...] | None:
+        if not message.outputs:
+            return None
+        places = [self._signature.output_place(output.name) for output in message.outputs]
+        if len(set(places)) != len(places):
+            raise Invalid("an output is requested twice")
+        for output in message.outputs:
+            if "classification" in output.parameters:
+                raise Invalid("this server has no classification extension")
+        return tuple(OutputChoice(place, binary=True) for place in places)
+
+
+def _typed(spec: TensorSpec, contents: pb.InferTensorContents, count: int) -> Array:
+    field = _FIELDS.get(spec.datatype)
+    if field is None:
+        raise Invalid(f"input '{spec.name}': send {spec.datatype} as raw_input_contents")
+    values: Any = getattr(contents, field)
+    if len(values) != count:
+        raise Invalid(
+            f"input '{spec.name}' has {len(values)} values in {field}, but its shape needs {count}"
+        )
+    if spec.datatype == BYTES:
+        return _texts(spec, values)
+    if spec.dtype.kind in "iu" and spec.dtype.itemsize < 4:
+        wide = np.array(values, np.int64)
+        info = np.iinfo(spec.dtype)
+        if wide.min() < info.min or wide.max() > info.max:
+            raise Invalid(f"input '{spec.name}' holds a value that {spec.datatype} cannot hold")
+        return wide.astype(spec.dtype)
+    return np.array(values, spec.dtype)
+
+
+def _texts(spec: TensorSpec, values: Sequence[bytes]) -> Array:
+    array = np.empty(len(values), np.object_)
+    for place, value in enumerate(values):
+        try:
+            array[place] = value.decode()
+        except UnicodeDecodeError as error:
+            raise Invalid(f"input '{spec.name}': string {place} is not UTF-8") from error
+    return array
+
+
+def _elements(array: Array) -> list[Any]:
+    values: list[Any] = array.ravel().tolist()
+    if array.dtype.kind == "O":
+        return [value if isinstance(value, bytes) else str(value).encode() for value in values]
+    return values

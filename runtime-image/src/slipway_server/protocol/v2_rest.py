@@ -1,0 +1,207 @@
+"""Open Inference Protocol v2 over REST: JSON, and its binary tensor extension. Pure.
+
+The protocol: https://github.com/kserve/open-inference-protocol (specification/protocol).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slipway.errors import Invalid
+from slipway_server.protocol import binary_tensors, json_tensors
+from slipway_server.protocol.json_tensors import JsonReader, Node
+from slipway_server.protocol.tensors import (
+    Array,
+    InferRequest,
+    OutputChoice,
+    Signature,
+    TensorSpec,
+    add_feed,
+    quoted,
+)
+
+_TENSOR_KEYS: Final = frozenset(("name", "shape", "datatype", "data", "parameters"))
+_REQUEST_KEYS: Final = frozenset(("id", "parameters", "inputs", "outputs"))
+_OUTPUT_KEYS: Final = frozenset(("name", "parameters"))
+_UNSUPPORTED: Final = (
+    ("shared_memory_region", "shared memory"),
+    ("classification", "the classification extension"),
+    ("sequence_id", "the sequence extension"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response body.
+
+    Attributes:
+        parts: bytes to send one after the other.
+        json_length: length of the JSON before binary tensors; ``None`` when it is JSON alone.
+    """
+
+    parts: tuple[bytes, ...]
+    json_length: int | None = None
+
+
+class V2Rest:
+    """Decodes requests and encodes answers of one model."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._reader = JsonReader()
+        dump, identity = json_tensors.dump, signature.identity
+        self._head = b'{"model_name":%b,"model_version":%b' % (
+            dump(identity.name),
+            dump(identity.version),
+        )
+        self._heads = tuple(
+            b'{"name":%b,"datatype":%b,"shape":' % (dump(spec.name), dump(spec.datatype))
+            for spec in signature.outputs
+        )
+
+    def decode(self, body: bytes, json_length: int | None) -> InferRequest:
+        """Read a request.
+
+        Args:
+            body: the whole body.
+            json_length: value of ``Inference-Header-Content-Length``, if it was sent.
+
+        Raises:
+            Invalid: whatever is wrong with it.
+        """
+        if json_length is None:
+            return self._reader.read(body, lambda root: self._request(root, memoryview(b"")))
+        if not 0 < json_length <= len(body):
+            raise Invalid(
+                f"Inference-Header-Content-Length is {json_length}, but the body has {len(body)} "
+                "bytes"
+            )
+        whole = memoryview(body)
+        tail = whole[json_length:]
+        return self._reader.read(whole[:json_length], lambda root: self._request(root, tail))
+
+    def encode(self, request: InferRequest, arrays: Sequence[Array]) -> Answer:
+        """Write an answer with the outputs that ``request`` wants.
+
+        Args:
+            request: what was asked.
+            arrays: all outputs of the model, in its order, C-contiguous.
+        """
+        head = self._head
+        if request.id:
+            head = b'%b,"id":%b' % (head, json_tensors.dump(request.id))
+        choices = request.outputs
+        if choices is None:
+            choices = tuple(OutputChoice(place, request.binary) for place in range(len(arrays)))
+        tensors, raw = [], []
+        for choice in choices:
+            array = arrays[choice.place]
+            shape = b",".join(b"%d" % size for size in array.shape)
+            if choice.binary:
+                data = binary_tensors.write_tensor(array)
+                raw.append(data)
+                tail = b'"parameters":{"binary_data_size":%d}}' % len(data)
+            else:
+                tail = b'"data":%b}' % json_tensors.dump(json_tensors.jsonable(array))
+            tensors.append(b"%b[%b],%b" % (self._heads[choice.place], shape, tail))
+        text = b'%b,"outputs":[%b]}' % (head, b",".join(tensors))
+        return Answer((text, *raw), len(text)) if raw else Answer((text,))
+
+    def _request(self, root: Node, tail: memoryview) -> InferRequest:
+        keys = json_tensors.keys_of(root, "the request")
+        if not _REQUEST_KEYS.issuperset(keys):
+            unknown = sorted(set(keys) - _REQUEST_KEYS)
+            raise Invalid(f"the request has the unknown key {quoted(unknown[0])}")
+        if "inputs" not in keys:
+            raise Invalid("the request has no inputs")
+        feeds: dict[str, Array] = {}
+        offset = 0
+        for node in json_tensors.items_of(root["inputs"], "inputs"):
+            offset = self._input(node, tail, offset, feeds=feeds)
+        if offset != len(tail):
+            raise Invalid(f"the body has {len(tail) - offset} bytes more than its tensors")
+        self._signature.check_complete(feeds)
+        request = InferRequest(feeds)
+        if len(keys) > 1:
+            self._options(root, keys, request)
+        return request
+
+    def _input(self, node: Node, tail: memoryview, offset: int, *, feeds: dict[str, Array]) -> int:
+        """Add one input to ``feeds``; returns where the next one's raw bytes start."""
+        keys = json_tensors.keys_of(node, "an input")
+        if "name" not in keys or "shape" not in keys or "datatype" not in keys:
+            raise Invalid("an input lacks its name, shape or datatype")
+        spec = self._signature.input(node["name"])
+        if not _TENSOR_KEYS.issuperset(keys):
+            raise Invalid(f"input '{spec.name}' has an unknown key")
+        spec.check_datatype(node["datatype"])
+        shape = json_tensors.plain(node["shape"])
+        if not isinstance(shape, list):
+            raise Invalid(f"input '{spec.name}': shape must be a JSON array, not {quoted(shape)}")
+        count = spec.check_shape(shape)
+        size = _binary_size(spec, node["parameters"]) if "parameters" in keys else None
+        if size is None:
+            if "data" not in keys:
+                raise Invalid(f"input '{spec.name}' has neither data nor binary_data_size")
+            array = json_tensors.read_tensor(spec, node["data"], shape, count=count)
+        elif "data" in keys:
+            raise Invalid(f"input '{spec.name}' has both data and binary_data_size")
+        elif size > len(tail) - offset:
+            raise Invalid(
+                f"input '{spec.name}' announces {size} binary bytes, but {len(tail) - offset} are "
+                "left in the body"
+            )
+        else:
+            raw = tail[offset : offset + size]
+            array = binary_tensors.read_tensor(spec, raw, shape, count=count)
+            offset += size
+        add_feed(feeds, spec.name, array)
+        return offset
+
+    def _options(self, root: Node, keys: list[str], request: InferRequest) -> None:
+        if "id" in keys:
+            ident = root["id"]
+            if not isinstance(ident, str):
+                raise Invalid("id must be a string")
+            request.id = ident
+        if "parameters" in keys:
+            request.binary = _flag(_parameters(root["parameters"]), "binary_data_output") or False
+        if "outputs" in keys:
+            nodes = json_tensors.items_of(root["outputs"], "outputs")
+            choices = tuple(self._choice(node, request.binary) for node in nodes)
+            if len({choice.place for choice in choices}) != len(choices):
+                raise Invalid("an output is requested twice")
+            request.outputs = choices or None
+
+    def _choice(self, node: Node, default: bool) -> OutputChoice:  # noqa: FBT001 - as decoded
+        keys = json_tensors.keys_of(node, "a requested output")
+        if not _OUTPUT_KEYS.issuperset(keys) or "name" not in keys:
+            raise Invalid("a requested output has a name and perhaps parameters, nothing else")
+        place = self._signature.output_place(node["name"])
+        binary = _flag(_parameters(node["parameters"]), "binary_data") if len(keys) > 1 else None
+        return OutputChoice(place, default if binary is None else binary)
+
+
+def _parameters(node: Node) -> dict[str, object]:
+    json_tensors.keys_of(node, "parameters")
+    values: dict[str, object] = json_tensors.plain(node)
+    for key, what in _UNSUPPORTED:
+        if values.get(key):
+            raise Invalid(f"parameter '{key}' is refused: this server has no {what}")
+    return values
+
+
+def _flag(parameters: dict[str, object], key: str) -> bool | None:
+    value = parameters.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise Invalid(f"parameter '{key}' is {quoted(value)}: use true or false")
+    return value
+
+
+def _binary_size(spec: TensorSpec, node: Node) -> int | None:
+    size = _parameters(node).get("binary_data_size")
+    if size is None:
+        return None
+    if type(size) is not int or size < 0:
+        raise Invalid(f"input '{spec.name}': binary_data_size is {quoted(size)}")
+    return size

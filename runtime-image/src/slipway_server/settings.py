@@ -1,0 +1,214 @@
+"""What a server is started with: from the request file and environment of a pod, or by hand."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from slipway.api.v1alpha1.predictor import Concurrency, Warmup
+from slipway.artifacts.credentials import StorageConfig
+from slipway.artifacts.layout import MANIFEST, digest_of
+from slipway.artifacts.store import open_reader, split_uri
+from slipway.contract import Env, PodPath, Port, StorageMount
+from slipway.errors import Invalid, NotFound
+from slipway.tasks import ServingRequest
+from slipway_server.loading import Address, LocalArtifact, fetch, open_file, open_folder
+from slipway_server.state import Identity
+
+_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+_POD_DRAIN_SECONDS: Final = 3.0
+_GRACE_SECONDS: Final = 25.0  # below the 30 s that Kubernetes gives a pod
+_REQUEST_LIMIT: Final = 1 << 20
+_M = TypeVar("_M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSource:
+    """An artifact in a store, and where to put it."""
+
+    artifacts_uri: str
+    manifest_uri: str
+    digest: str
+    storage: StorageConfig
+    work: Path
+
+    def open(self) -> LocalArtifact:
+        """Download and verify. See ``loading.fetch`` for what it raises."""
+        return fetch(self.address(), self.work)
+
+    def address(self) -> Address:
+        """The manifest and the blobs.
+
+        Raises:
+            Invalid: a URI that is no address.
+        """
+        root, key = split_uri(self.manifest_uri)
+        return Address(
+            manifests=open_reader(root, self.storage),
+            blobs=open_reader(self.artifacts_uri, self.storage),
+            manifest_key=key,
+            digest=self.digest,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSource:
+    """A folder with a manifest, or a bare model file."""
+
+    path: Path
+
+    def open(self) -> LocalArtifact:
+        """Verify what can be verified. See ``loading.open_folder`` for what it raises."""
+        return open_folder(self.path) if self.path.is_dir() else open_file(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the doors are. ``host`` ``None`` is every address; port 0 is any free one."""
+
+    host: str | None
+    http_port: int
+    grpc_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """All of it.
+
+    Attributes:
+        threads: of one run; ``None`` learns it from the CPU limit.
+        drain_seconds: how long to go on as before after SIGTERM, while the news spreads.
+        grace_seconds: from SIGTERM to the end at the latest.
+    """
+
+    identity: Identity
+    source: StoreSource | LocalSource
+    listen: Listen
+    threads: int | None = None
+    concurrency: Concurrency = field(default_factory=Concurrency)
+    warmup: Warmup = field(default_factory=Warmup)
+    drain_seconds: float = 0.0
+    grace_seconds: float = _GRACE_SECONDS
+
+
+def pod_settings(env: Mapping[str, str]) -> ServerSettings:
+    """Settings of a pod, from the request that its operator wrote.
+
+    Raises:
+        Invalid: no request, or one that cannot be met.
+    """
+    request = read_request(ServingRequest, env)
+    source = StoreSource(
+        artifacts_uri=request.artifacts_uri,
+        manifest_uri=request.manifest_uri,
+        digest=request.manifest_digest,
+        storage=artifact_storage(env),
+        work=Path(env.get(Env.WORK_DIR, PodPath.WORK)),
+    )
+    return ServerSettings(
+        identity=Identity(_name(request.name), _name(request.revision), request.manifest_digest),
+        source=source,
+        listen=Listen(
+            host=env.get(Env.BIND_ADDRESS) or None,
+            http_port=int(_number(env, Env.HTTP_PORT, Port.HTTP)),
+            grpc_port=int(_number(env, Env.GRPC_PORT, Port.GRPC)),
+        ),
+        threads=request.session.intra_op_num_threads,
+        concurrency=request.concurrency,
+        warmup=request.warmup,
+        drain_seconds=_number(env, Env.DRAIN_SECONDS, _POD_DRAIN_SECONDS),
+        grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
+    )
+
+
+def local_settings(
+    target: Path, name: str | None, *, listen: Listen, env: Mapping[str, str]
+) -> ServerSettings:
+    """Settings of a server that somebody starts by hand.
+
+    Args:
+        target: a folder with a manifest, or a model file.
+        name: the model's name; absent means the folder's or file's.
+        listen: where.
+        env: for the drain time.
+
+    Raises:
+        Invalid: no such target, or a name that no URL carries.
+    """
+    path = target.resolve()
+    digest = ""
+    if path.is_dir():
+        try:
+            digest = digest_of((path / MANIFEST).read_bytes())
+        except OSError:
+            digest = ""  # open_folder says what is wrong
+    version = digest[7:19] if digest else "1"
+    return ServerSettings(
+        identity=Identity(_name(name or path.stem), version, digest),
+        source=LocalSource(path),
+        listen=listen,
+        drain_seconds=_number(env, Env.DRAIN_SECONDS, 0.0),
+        grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
+    )
+
+
+def read_request(model: type[_M], env: Mapping[str, str]) -> _M:
+    """The request that the operator wrote for this pod.
+
+    Raises:
+        Invalid: there is none, or it is not of this release.
+    """
+    path = Path(env.get(Env.REQUEST_FILE, PodPath.REQUEST_FILE))
+    try:
+        with path.open("rb") as file:
+            data = file.read(_REQUEST_LIMIT)
+    except OSError as error:
+        raise NotFound(
+            f"there is no request file (set {Env.REQUEST_FILE}, or name a model: "
+            "python -m slipway_server serve DIR)"
+        ) from error
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Invalid(
+            f"the request file is not a {model.__name__}: {where}: {first['msg']}"
+        ) from error
+
+
+def artifact_storage(env: Mapping[str, str]) -> StorageConfig:
+    """Credentials of the artifact store, where they are mounted."""
+    folder = Path(env.get(Env.STORAGE_DIR, PodPath.STORAGE)) / StorageMount.ARTIFACTS
+    return StorageConfig.from_folder(folder) if folder.is_dir() else StorageConfig()
+
+
+def environment() -> Mapping[str, str]:
+    """This process's environment: read once, at the top."""
+    return dict(os.environ)
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise Invalid(
+            f"'{text[:80]}' is no name for a model or revision: use letters, digits, '.', '_' "
+            "and '-' (--name)"
+        )
+    return text
+
+
+def _number(env: Mapping[str, str], key: str, default: float) -> float:
+    text = env.get(key)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise Invalid(f"{key} is '{text[:40]}': use a number") from error
+    if not 0 <= value <= 1e6:
+        raise Invalid(f"{key} is {text[:40]}: use a number from 0")
+    return value

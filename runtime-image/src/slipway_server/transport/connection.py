@@ -1,0 +1,403 @@
+"""One HTTP/1.1 connection on asyncio with httptools: framing, limits, timeouts, keep-alive.
+
+It handles one request at a time and answers in order; what is pipelined waits. A peer may send
+slowly, read slowly, send too much or send nonsense: each has a bound and costs only its own
+connection.
+"""
+
+import asyncio
+import logging
+import random
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
+
+import httptools
+
+from slipway_server.transport.exchange import Exchange, HttpLimits
+
+_LOG = logging.getLogger("slipway_server.http")
+_LARGE: Final = 1 << 16  # parts above this are sent without joining them first
+_MAX_PIPELINED: Final = 16
+_LINGER_SECONDS: Final = 2.0
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE: Final = b"connection: close\r\n"
+
+
+class Owner(Protocol):
+    """What a connection needs of its server.
+
+    Attributes:
+        limits: bounds.
+        buffered: bytes of bodies that all connections hold.
+        closing: whether every answer ends its connection.
+        connections: the open ones.
+        date: a complete header line.
+    """
+
+    limits: HttpLimits
+    buffered: int
+    closing: bool
+    connections: "set[Connection]"
+    date: bytes
+
+    def handle(self, exchange: Exchange, /) -> None:
+        """Answer a well-formed request, now or later."""
+
+    def refuse(self, exchange: Exchange, status: int, message: str, /) -> None:
+        """Answer a request that broke a limit or the grammar."""
+
+    def head(self, status: int, content_type: bytes) -> bytes:
+        """The constant first lines of an answer."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection. ``_since`` is when the present state began: idle, head, body or unread."""
+
+    __slots__ = (
+        "_body",
+        "_body_size",
+        "_continue",
+        "_current",
+        "_expires",
+        "_head_size",
+        "_held",
+        "_hosts",
+        "_in_head",
+        "_json_length",
+        "_length",
+        "_limits",
+        "_linger",
+        "_loop",
+        "_parser",
+        "_partial",
+        "_paused",
+        "_pumping",
+        "_refused",
+        "_server",
+        "_since",
+        "_target",
+        "_transport",
+        "_unread_since",
+        "_waiting",
+    )  # fmt: skip
+
+    def __init__(self, server: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[Exchange] = deque()
+        self._current: Exchange | None = None
+        self._pumping = False
+        self._paused = False
+        self._held = 0  # bytes of bodies in the server's budget
+        self._since = loop.time()
+        self._unread_since = 0.0
+        age = self._limits.connection_age
+        self._expires = self._since + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
+        self._linger = 0.0
+        self._head_size = 0
+        self._refused = False
+        self.on_message_begin()
+        self._partial = False
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.connections.add(self)
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left: nobody waits for its answers."""
+        self._transport = None
+        self._server.connections.discard(self)
+        self._server.buffered -= self._held
+        self._held = 0
+        self._waiting.clear()
+        current, self._current = self._current, None
+        if current is not None and current.abandoned is not None:
+            current.abandoned()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; it calls the methods below."""
+        if self._refused:
+            return  # the answer is on its way; the rest is read only so that it can arrive
+        if not self._partial:
+            self._partial = True
+            self._since = self._loop.time()
+        if self._in_head:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if not self._refused:
+                self._refuse(400, f"the request is not valid HTTP/1.1: {_reason(error)}")
+        if self._in_head and self._head_size > self._limits.head and not self._refused:
+            self._refuse(431, f"the request's head is larger than {self._limits.head} bytes")
+
+    def pause_writing(self) -> None:
+        """The client reads slowly: answer nothing more for now."""
+        self._unread_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._unread_since = 0.0
+        self._pump()
+
+    # ---- httptools
+
+    def on_message_begin(self) -> None:
+        """Start a request."""
+        self._target = b""
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._json_length: int | None = None
+        self._length = 0
+        self._hosts = 0
+        self._continue = False
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        self._target += url  # a URL split over packets comes in pieces
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Look at the few headers that matter here."""
+        wanted = _HEADERS.get(name.lower())
+        if wanted is not None:
+            wanted(self, value)
+
+    def on_headers_complete(self) -> None:
+        """Decide whether to take the body."""
+        self._in_head = False
+        self._head_size = 0
+        if self._refused:
+            return
+        if self._hosts != 1 and (self._hosts or self._parser.get_http_version() == "1.1"):
+            self._refuse(400, "the request needs exactly one Host header")
+        elif self._length > self._limits.body:
+            self._refuse_size()
+        elif self._continue:
+            self._send_continue()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self._refused:
+            return
+        size = len(body)
+        self._body_size += size
+        self._held += size
+        server = self._server
+        server.buffered += size
+        if self._body_size > self._limits.body:
+            self._refuse_size()
+        elif server.buffered > self._limits.buffered:
+            self._refuse(429, "too many bytes of requests are being received: retry later")
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Hand the request on."""
+        self._partial = False
+        self._in_head = True
+        if self._refused:
+            return
+        exchange = Exchange(self, self._parser.get_method(), self._target)
+        parts = self._body
+        if parts:
+            exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._body = []
+        exchange.json_length = self._json_length
+        exchange.keep_alive = self._parser.should_keep_alive()
+        exchange.received = self._loop.time()
+        self._enqueue(exchange)
+
+    # ---- requests and answers
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being received or answered."""
+        return self._partial or self._current is not None or bool(self._waiting)
+
+    def reply(
+        self, exchange: Exchange, status: int, parts: Sequence[bytes], *, head: tuple[bytes, bytes]
+    ) -> None:
+        """Write an answer and go on with the next request."""
+        transport = self._transport
+        if transport is None or exchange is not self._current:
+            return
+        self._current = None
+        server = self._server
+        held = len(exchange.body)
+        self._held -= held
+        server.buffered -= held
+        size = 0
+        for part in parts:
+            size += len(part)
+        close = (
+            not exchange.keep_alive
+            or server.closing
+            or self._refused
+            or exchange.received >= self._expires
+        )
+        lines = b"%b%bcontent-length: %d\r\n%b%b\r\n" % (
+            server.head(status, head[0]), server.date, size, head[1], _CLOSE if close else b"",
+        )  # fmt: skip
+        if exchange.method == b"HEAD":
+            transport.write(lines)
+        elif size <= _LARGE:
+            transport.write(b"".join((lines, *parts)))
+        else:
+            transport.writelines((lines, *parts))
+        if close and not (self._refused and self._waiting):
+            self._finish(transport)
+            return
+        self._since = self._loop.time() if not self._partial else self._since
+        self._pump()
+
+    def end(self) -> None:
+        """Close, after what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def check_time(self, now: float) -> None:
+        """End a connection that was too slow; called about once a second."""
+        limits, transport = self._limits, self._transport
+        if transport is None:
+            return
+        if self._linger:
+            if now > self._linger:
+                transport.abort()
+        elif self._unread_since and now - self._unread_since > limits.read_seconds:
+            transport.abort()
+        elif self._partial and not self._refused:
+            allowed = limits.head_seconds if self._in_head else limits.body_seconds
+            if now - self._since > allowed:
+                self._refuse(408, f"the request did not arrive within {allowed:g} s")
+        elif self._current is None and now - self._since > limits.idle_seconds:
+            transport.close()
+
+    def _enqueue(self, exchange: Exchange) -> None:
+        self._waiting.append(exchange)
+        if len(self._waiting) >= _MAX_PIPELINED and not self._paused and self._transport:
+            self._paused = True
+            self._transport.pause_reading()
+        self._pump()
+
+    def _pump(self) -> None:
+        """Answer what waits, one after the other, without recursion."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._waiting and self._current is None and not self._unread_since:
+                exchange = self._current = self._waiting.popleft()
+                self._handle(exchange)
+        finally:
+            self._pumping = False
+        if self._paused and len(self._waiting) < _MAX_PIPELINED and self._transport:
+            self._paused = False
+            self._transport.resume_reading()
+        if self._continue and self._current is None:
+            self._send_continue()
+
+    def _handle(self, exchange: Exchange) -> None:
+        server = self._server
+        if exchange.refusal is not None:
+            server.refuse(exchange, *exchange.refusal)
+            return
+        try:
+            server.handle(exchange)
+        except Exception:  # noqa: BLE001 - top of a request: a bug ends it, not the server
+            _LOG.exception("a request hit a bug")
+            server.refuse(exchange, 500, "internal error: see the server's log")
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer with an error when its turn comes, read nothing more, close."""
+        self._refused = True
+        self._body = []
+        self._continue = False
+        exchange = Exchange(self, b"", self._target)
+        exchange.keep_alive = False
+        exchange.refusal = (status, message)
+        exchange.received = self._loop.time()
+        self._enqueue(exchange)
+
+    def _refuse_size(self) -> None:
+        self._refuse(413, f"the body is larger than {self._limits.body} bytes")
+
+    def _send_continue(self) -> None:
+        if self._current is None and not self._waiting and self._transport is not None:
+            self._continue = False
+            if not self._body_size:  # a client that went ahead needs no leave
+                self._transport.write(_CONTINUE)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1, as a server may; the parser stops at an upgrade, so take a new one."""
+        self._parser = httptools.HttpRequestParser(self)
+        if self._refused:
+            return
+        if self._waiting and self._waiting[-1].method == b"CONNECT":
+            return
+        if rest:
+            self.data_received(rest)
+
+    def _finish(self, transport: asyncio.Transport) -> None:
+        """Close; after a refusal leave the peer time to read it, or a reset would eat it."""
+        self._waiting.clear()
+        if self._refused and transport.can_write_eof():
+            transport.write_eof()
+            self._linger = self._loop.time() + _LINGER_SECONDS
+        else:
+            transport.close()
+
+    # ---- headers that framing or limits need
+
+    def _on_content_length(self, value: bytes) -> None:
+        if value.isdigit():
+            self._length = int(value)
+
+    def _on_json_length(self, value: bytes) -> None:
+        if self._json_length is not None or not value.isdigit() or len(value) > 12:
+            self._refuse_header(b"Inference-Header-Content-Length", value)
+        else:
+            self._json_length = int(value)
+
+    def _on_host(self, _value: bytes) -> None:
+        self._hosts += 1
+
+    def _on_expect(self, value: bytes) -> None:
+        if value.lower() == b"100-continue":
+            self._continue = True
+        elif not self._refused:
+            self._refuse(417, "this server meets no expectation but 100-continue")
+
+    def _on_content_encoding(self, value: bytes) -> None:
+        if value.lower() not in (b"", b"identity") and not self._refused:
+            self._refuse(415, "compressed bodies are not supported: send Content-Encoding identity")
+
+    def _refuse_header(self, name: bytes, value: bytes) -> None:
+        if not self._refused:
+            self._refuse(400, f"header {name.decode()} is {value[:40]!r}: send one number")
+
+
+_HEADERS: Final[dict[bytes, Callable[[Connection, bytes], None]]] = {
+    b"content-length": Connection._on_content_length,  # noqa: SLF001 - a table of its own methods
+    b"inference-header-content-length": Connection._on_json_length,  # noqa: SLF001 - as above
+    b"host": Connection._on_host,  # noqa: SLF001 - as above
+    b"expect": Connection._on_expect,  # noqa: SLF001 - as above
+    b"content-encoding": Connection._on_content_encoding,  # noqa: SLF001 - as above
+}
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__)[:120]

@@ -1,0 +1,91 @@
+"""One request and its answer, as the doors see it, and the bounds of a connection."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+JSON: Final = b"application/json"
+
+
+class Channel(Protocol):
+    """Where an answer goes."""
+
+    def reply(
+        self,
+        exchange: "Exchange",
+        status: int,
+        parts: Sequence[bytes],
+        *,
+        head: tuple[bytes, bytes],
+    ) -> None:
+        """Write an answer; ``head`` is the content type and further header lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one peer, and all of them together, may take. Sizes in bytes, times in seconds.
+
+    Attributes:
+        buffered: bodies of all connections together that are not answered yet.
+        head_seconds: from a request's first byte to the end of its headers.
+        body_seconds: from its first byte to its last.
+        idle_seconds: a kept connection without a request. Longer than the 600 s of load balancers
+            that reuse connections: the side that uses a connection should be the one that ends it.
+        read_seconds: how long a peer may leave an answer unread.
+        connection_age: a connection ends with the first answer after this time, +-10 %.
+    """
+
+    head: int = 32 << 10
+    body: int = 64 << 20
+    buffered: int = 256 << 20
+    head_seconds: float = 10.0
+    body_seconds: float = 120.0
+    idle_seconds: float = 620.0
+    read_seconds: float = 60.0
+    connection_age: float = 60.0
+
+
+class Exchange:
+    """One request and its answer.
+
+    Attributes:
+        method, target: as sent.
+        json_length: value of ``Inference-Header-Content-Length``.
+        body: whole.
+        received: the loop's time when the last byte was read.
+        abandoned: called when the client leaves before the answer.
+    """
+
+    __slots__ = (
+        "_connection", "abandoned", "body", "json_length", "keep_alive", "method", "received",
+        "refusal", "target",
+    )  # fmt: skip
+
+    def __init__(self, connection: Channel, method: bytes, target: bytes) -> None:
+        self._connection = connection
+        self.method = method
+        self.target = target
+        self.json_length: int | None = None
+        self.body = b""
+        self.received = 0.0
+        self.keep_alive = True
+        self.abandoned: Callable[[], None] | None = None
+        self.refusal: tuple[int, str] | None = None
+
+    def reply(
+        self,
+        status: int,
+        parts: Sequence[bytes],
+        *,
+        content_type: bytes = JSON,
+        headers: bytes = b"",
+    ) -> None:
+        """Answer. Does nothing when the client has left.
+
+        Args:
+            status: HTTP status.
+            parts: the body.
+            content_type: of the body.
+            headers: further complete header lines.
+        """
+        self._connection.reply(self, status, parts, head=(content_type, headers))

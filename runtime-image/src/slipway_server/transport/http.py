@@ -1,0 +1,99 @@
+"""The HTTP/1.1 server: listens, keeps its connections, hands each request to a handler."""
+
+import asyncio
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from slipway_server.transport.connection import Connection
+from slipway_server.transport.exchange import Exchange, HttpLimits
+
+_SWEEP_SECONDS: Final = 1.0
+Handler = Callable[[Exchange], None]
+Refuse = Callable[[Exchange, int, str], None]
+
+
+class HttpServer:
+    """Listens, keeps its connections, and hands each request to ``handle``."""
+
+    def __init__(
+        self, handle: Handler, refuse: Refuse, *, limits: HttpLimits, headers: bytes = b""
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            handle: answers a well-formed request, now or later.
+            refuse: writes the answer to a request that broke a limit or the grammar.
+            limits: bounds of connections.
+            headers: header lines of every answer.
+        """
+        self._handle = handle
+        self._refuse = refuse
+        self.limits = limits
+        self.buffered = 0
+        self.closing = False
+        self.connections: set[Connection] = set()
+        self.date = b""
+        self._headers = headers
+        self._heads: dict[tuple[int, bytes], bytes] = {}
+        self._listener: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str | None, port: int) -> int:
+        """Listen; returns the port, which the system chose if ``port`` was 0.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(
+            lambda: Connection(self, loop), host, port, backlog=1024
+        )
+        self._sweep(loop)
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    def handle(self, exchange: Exchange, /) -> None:
+        """See ``connection.Owner``."""
+        self._handle(exchange)
+
+    def refuse(self, exchange: Exchange, status: int, message: str, /) -> None:
+        """See ``connection.Owner``."""
+        self._refuse(exchange, status, message)
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; connections go on."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    @property
+    def busy(self) -> int:
+        """Connections with a request that is not answered yet."""
+        return sum(connection.busy for connection in self.connections)
+
+    def close(self) -> None:
+        """End everything."""
+        self.stop_accepting()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in tuple(self.connections):
+            connection.end()
+
+    def head(self, status: int, content_type: bytes) -> bytes:
+        """The constant first lines of an answer."""
+        head = self._heads.get((status, content_type))
+        if head is None:
+            phrase = HTTPStatus(status).phrase.encode()
+            head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%b" % (
+                status, phrase, content_type, self._headers,
+            )  # fmt: skip
+            self._heads[status, content_type] = head
+        return head
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+        now = loop.time()
+        for connection in tuple(self.connections):
+            connection.check_time(now)
+        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)

@@ -1,0 +1,153 @@
+"""What a server learns of a model before it is ready: that it runs, and how to batch it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from slipway.errors import SlipwayError
+from slipway_server.batcher import BatchPolicy
+from slipway_server.engine import Session
+from slipway_server.golden import Tolerance, difference
+from slipway_server.protocol.tensors import Array, TensorSpec
+
+Feeds = dict[str, Array]
+Clock = Callable[[], float]
+_BUDGET_SECONDS: Final = 0.3
+_SIZES: Final = (2, 4, 8, 16, 32)
+_GAIN: Final = 0.95  # a larger batch must cost less than this share per row
+_INLINE_SECONDS: Final = 0.0003  # two thread switches cost about as much
+_INLINE_BATCH_SECONDS: Final = 0.002
+_LARGEST_BATCH_BYTES: Final = 64 << 20
+_ANY_SIZES: Final = (16, 64, 256)  # guesses for dynamic dimensions behind the first
+# Joining rows may change the order of a sum, not more. Where activations are quantised by the range
+# of the whole batch, a neighbour changes an answer visibly: such a model is not batched.
+_EQUAL: Final = Tolerance(relative=1e-3, absolute=1e-4)
+
+
+def made_up(inputs: Sequence[TensorSpec], *, size: int, seed: int) -> Feeds:
+    """One row for a model of which no sample is known.
+
+    Args:
+        inputs: what it takes.
+        size: of dynamic dimensions behind the first.
+        seed: other seeds give other values.
+    """
+    generator = np.random.default_rng(seed)
+    feeds: Feeds = {}
+    for spec in inputs:
+        shape = [
+            1 if wanted == -1 and not place else wanted for place, wanted in enumerate(spec.shape)
+        ]
+        shape = [size if wanted == -1 else wanted for wanted in shape]
+        if spec.dtype.kind == "O":
+            values = np.empty(shape, np.object_)
+            values[...] = f"text {seed}"
+        elif spec.is_float:
+            values = generator.standard_normal(shape).astype(spec.dtype)
+        else:  # small numbers are valid as labels, tokens and booleans alike
+            values = generator.integers(0, 2, shape).astype(spec.dtype)
+        feeds[spec.name] = values
+    return feeds
+
+
+def rows_that_run(session: Session, known: Sequence[Feeds], *, wanted: int = 4) -> list[Feeds]:
+    """Feeds of one row each that the model takes: the known ones, else made-up ones.
+
+    Returns:
+        At most ``wanted`` feeds; none when the model refuses everything that was made up.
+    """
+    if known:
+        return list(known[:wanted])
+    for size in _ANY_SIZES:
+        feeds = [made_up(session.inputs, size=size, seed=seed) for seed in range(wanted)]
+        try:
+            session.run(feeds[0])
+        except SlipwayError:
+            continue
+        return feeds
+    return []
+
+
+def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
+    """Measure what rows cost together. Takes about 0.3 s at most.
+
+    Args:
+        session: loaded and warm.
+        rows: feeds of one row that work.
+        clock: seconds, monotonic.
+    """
+    if not rows:
+        return BatchPolicy()
+    start = clock()
+    one = _best_time(session, rows[0], clock, budget=_BUDGET_SECONDS / 10)
+    inline = one < _INLINE_SECONDS
+    best, cost, last = 1, one, one
+    if can_batch(session.inputs, session.outputs) and answers_do_not_mix(session, rows):
+        row_bytes = sum(array.nbytes for array in rows[0].values())
+        for size in _SIZES:
+            expected = 2 * last
+            if clock() - start + expected > _BUDGET_SECONDS:
+                break
+            if size * row_bytes > _LARGEST_BATCH_BYTES:
+                break
+            last = _best_time(session, joined(rows, size), clock, budget=_BUDGET_SECONDS / 10)
+            if inline and last > _INLINE_BATCH_SECONDS:
+                break
+            if last / size < _GAIN * cost:
+                best, cost = size, last / size
+            elif size > 2 * best:
+                break
+    return BatchPolicy(max_rows=best, inline=inline, seconds=one)
+
+
+def can_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether every input and output has a dynamic first dimension."""
+    return bool(inputs) and all(spec.has_rows for spec in (*inputs, *outputs))
+
+
+def answers_do_not_mix(session: Session, rows: Sequence[Feeds]) -> bool:
+    """Whether rows that share a run get the answers that they get alone."""
+    same = [row for row in rows if _shapes(row) == _shapes(rows[0])]
+    if any(array.shape[0] != 1 for row in same for array in row.values()):
+        return False
+    group = [same[place % len(same)] for place in range(max(3, len(same)))]
+    try:
+        together = session.run(joined(group, len(group)))
+        alone = [session.run(row) for row in group]
+    except SlipwayError:
+        return False
+    for place, answers in enumerate(alone):
+        for found, expected in zip(together, answers, strict=True):
+            if found.shape[:1] != (len(group),) or expected.shape[:1] != (1,):
+                return False
+            if difference(found[place : place + 1], expected, _EQUAL):
+                return False
+    return True
+
+
+def joined(rows: Sequence[Feeds], size: int) -> Feeds:
+    """``size`` rows in one feed, repeating those of the first one's shapes."""
+    same = [row for row in rows if _shapes(row) == _shapes(rows[0])]
+    picked = [same[place % len(same)] for place in range(size)]
+    return {name: np.concatenate([row[name] for row in picked]) for name in picked[0]}
+
+
+def _shapes(feeds: Mapping[str, Array]) -> list[tuple[int, ...]]:
+    return [array.shape for array in feeds.values()]
+
+
+def _best_time(session: Session, feeds: Feeds, clock: Clock, *, budget: float) -> float:
+    return min(_times(session, feeds, clock, budget))
+
+
+def _times(session: Session, feeds: Feeds, clock: Clock, budget: float) -> Iterator[float]:
+    spent = 0.0
+    for _ in range(20):
+        start = clock()
+        session.run(feeds)
+        took = clock() - start
+        yield took
+        spent += took
+        if spent > budget:
+            return
