@@ -54,6 +54,7 @@ def report(world: World, before: Status) -> Status:
             "observed_generation": generation,
             "phase": told.phase,
             "message": told.message,
+            "target_revision": world.facts.target,
             "phases": _phases(world, before, told.phase),
             "replicas": stable.replicas if stable else 0,
             "selector": selector_text(world.name, memory.stable or world.facts.target),

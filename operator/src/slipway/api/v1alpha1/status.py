@@ -170,6 +170,9 @@ class Status(ApiModel):
     observed_generation: int = 0
     phase: Phase = Phase.PENDING
     message: _Long = ""
+    target_revision: _Short | None = Field(
+        default=None, description="The revision that the spec asks for; the one to retry."
+    )
     stable: RevisionStatus | None = None
     canary: RevisionStatus | None = None
     rollout: RolloutStatus | None = None
