@@ -113,14 +113,11 @@ class Reconciler:
         }
 
     async def _execute(self, key: Key, observed: Observed, decided: Plan) -> int:
-        writes = 0
-        if decided.status_first:
-            writes += await self._tell(observed, decided.notes)
-            writes += await self._store_status(key, observed.resource, decided)
-            return writes
         pending = [action for action in decided.actions if self._is_due(action)]
         if any(self._must_be_fresh(action) for action in pending):
             await self._check_fresh(key, observed.resource)
+        # Events first: told twice they are one, but after the change they might never be told.
+        writes = await self._tell(observed, decided.notes)
         try:
             for action in pending:
                 writes += await self._carry_out(action, observed)
@@ -129,7 +126,6 @@ class Reconciler:
             refused = stalled(observed, "ChildRefused", str(error))
             await self._store_status(key, observed.resource, refused)
             raise
-        writes += await self._tell(observed, decided.notes)
         return writes + await self._store_status(key, observed.resource, decided)
 
     def _is_due(self, action: Action) -> bool:

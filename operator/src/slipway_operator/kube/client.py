@@ -143,6 +143,10 @@ class KubeClient:
         data = await self._api.read(Request("GET", path, f"read the log of pod {pod}", query=query))
         return data.decode(errors="replace")
 
+    async def post(self, path: str, body: Object, *, what: str) -> Object:
+        """POST to any path, for instance of the Service proxy."""
+        return await self._api.json(Request("POST", path, what, body=body, timeout=LIST_TIMEOUT))
+
     async def _write(self, verb: str, ref: Ref, request: Request) -> Object:
         """Send a write, again after what may pass: three tries, then the queue backs off."""
         wait = _FIRST_WAIT

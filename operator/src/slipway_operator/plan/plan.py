@@ -25,7 +25,7 @@ from slipway_operator.plan.rollout import Facts
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in this order: notes, status if it comes first, actions, status otherwise.
+    """What to do, in this order: notes, actions, status. A transition has no actions.
 
     Attributes:
         status: the whole new status, camelCase, without absent fields.
@@ -35,7 +35,6 @@ class Plan:
     """
 
     status: dict[str, Any]
-    status_first: bool = False
     actions: tuple[Action, ...] = ()
     notes: tuple[Note, ...] = ()
     watch_since: datetime | None = None
@@ -68,7 +67,6 @@ def plan(observed: Observed, config: Config) -> Plan:
     if moved.memory != memory:
         return Plan(
             status=status,
-            status_first=True,
             notes=moved.notes,
             watch_since=_watch_since(moved.memory),
             requeue_at=observed.now,
