@@ -64,8 +64,7 @@ def _build(which: str, base: str) -> Image:
     facts = archive.with_suffix(".json")
     with exclusive(archives() / image):
         if not facts.is_file():
-            for old in archives().glob(f"{image}.*"):
-                old.unlink()
+            _forget(image)
             _make(which, base, name, archive)
             facts.write_text(json.dumps(_sizes(name, base)))
     size, above = json.loads(facts.read_text())
@@ -82,6 +81,15 @@ def _make(which: str, base: str, name: str, archive: Path) -> None:
     run([*script, *names, which, "--", *flags])
     base_image.buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
     say(f"built {name} in {time.monotonic() - start:.0f} s")
+
+
+def _forget(image: str) -> None:
+    """Removes what earlier contents left; the layers that they share stay for the next build."""
+    for old in archives().glob(f"{image}.*"):
+        old.unlink()
+    for tag in base_image.buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
+        if tag.startswith(f"localhost/{image}:"):
+            base_image.buildah("rmi", tag)
 
 
 def _sizes(name: str, base: str) -> tuple[int, int]:
