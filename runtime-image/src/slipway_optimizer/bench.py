@@ -1,5 +1,6 @@
 """Measures variants: from a built file to the facts that verdict.py judges."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -40,7 +41,7 @@ class Bench:
         metric: of the labels, ``None`` without labels.
         threads: of the serving pods: what is timed is timed so.
         test_threads: for everything that is not timed.
-        pair_seconds: budget for timing one variant against the baseline.
+        seconds_each: budget for timing one variant.
     """
 
     folder: Path
@@ -49,7 +50,7 @@ class Bench:
     metric: GateMetric | None
     threads: int
     test_threads: int
-    pair_seconds: float
+    seconds_each: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +71,7 @@ class _Rejected(Exception):  # noqa: N818 - ends one variant's measurement, is n
 
 
 def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
-    """Answers and scores of fp32; its time is for ``time_baseline``.
+    """Answers and scores of fp32; its time is for ``time_variants``.
 
     Raises:
         Refused: it does not run, or the labels do not fit its output.
@@ -98,12 +99,11 @@ def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
 
 
 def measure_variant(bench: Bench, recipe: Recipe, file: str, baseline: Baseline) -> Facts:
-    """Everything about one variant, as far as it got before it was rejected."""
+    """All but the latency of one variant, as far as it got before it was rejected."""
     variant = _Variant(bench, bench.folder / file, baseline, recipe)
     try:
         variant.screen()
         variant.judge_quality()
-        variant.time()
     except Refused as error:
         return replace(variant.facts, failure=(error.reason, str(error)))
     except _Rejected as rejected:
@@ -111,12 +111,15 @@ def measure_variant(bench: Bench, recipe: Recipe, file: str, baseline: Baseline)
     return variant.facts
 
 
-def time_baseline(bench: Bench, baseline: Baseline) -> Facts:
-    """The baseline's own latency, against a second copy of itself."""
-    models = [Model(baseline.path, threads=bench.threads) for _ in range(2)]
-    watch = measure.Stopwatch(bench.pair_seconds / 2)
-    p50, p95 = measure.latency(models[0], models[1], _feeds(bench), watch).baseline_ms
-    return replace(baseline.facts, p50_ms=p50, p95_ms=p95)
+def time_variants(bench: Bench, files: Sequence[tuple[Facts, str]]) -> tuple[Facts, ...]:
+    """The facts with latencies: with the serving pods' threads, in turn, the baseline first."""
+    models = [Model(bench.folder / file, threads=bench.threads) for _, file in files]
+    watch = measure.Stopwatch(bench.seconds_each * len(models))
+    times = measure.latencies(models, _feeds(bench), watch)
+    return tuple(
+        replace(facts, p50_ms=t.p50_ms, p95_ms=t.p95_ms, ratio=t.ratio, ratio_upper=t.upper)
+        for (facts, _), t in zip(files, times, strict=True)
+    )
 
 
 class _Variant:
@@ -154,23 +157,6 @@ class _Variant:
             step = 1.0 if bench.metric is GateMetric.ACCURACY else 0.0
             difference = paired(baseline.scores, scores, row_step=step)
             self.facts = replace(self.facts, score=float(scores.mean()), paired=difference)
-
-    def time(self) -> None:
-        """Latency in turn with the baseline, with the serving pods' threads."""
-        threads = self._bench.threads
-        models = (
-            Model(self._baseline.path, threads=threads),
-            Model(self._path, threads=threads),
-        )
-        watch = measure.Stopwatch(self._bench.pair_seconds)
-        pair = measure.latency(*models, _feeds(self._bench), watch)
-        self.facts = replace(
-            self.facts,
-            p50_ms=pair.candidate_ms[0],
-            p95_ms=pair.candidate_ms[1],
-            ratio=pair.ratio,
-            ratio_upper=pair.upper,
-        )
 
 
 def _feeds(bench: Bench) -> list[Arrays]:

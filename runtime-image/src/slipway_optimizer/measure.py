@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -11,13 +12,15 @@ from slipway_optimizer.metrics import close, first_nonfinite
 from slipway_optimizer.ratios import Latency, rounds_for, summarise
 from slipway_optimizer.session import Model
 
+_WARMUP: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
     """How to time.
 
     Attributes:
-        budget: seconds for one pair of variants.
+        budget: seconds for all variants together.
         clock: seconds, monotonic and fine.
     """
 
@@ -25,19 +28,21 @@ class Stopwatch:
     clock: Callable[[], float] = time.perf_counter
 
 
-def latency(
-    baseline: Model, candidate: Model, feeds: Sequence[Arrays], watch: Stopwatch
-) -> Latency:
-    """Time two variants in turn, single rows; every feed is met in both orders."""
-    warmup = [_time(model, feeds[0], watch) for model in (baseline, candidate) for _ in range(3)]
-    rounds = rounds_for(watch.budget, min(warmup[:3]) + min(warmup[3:]))
-    times = np.empty((rounds, 2))
-    models = (baseline, candidate)
+def latencies(models: Sequence[Model], feeds: Sequence[Arrays], watch: Stopwatch) -> list[Latency]:
+    """Time variants in turn, single rows, the first being the baseline of the ratios.
+
+    Every round runs all of them, the order rotating, so that a machine that slows down slows
+    everybody.
+    """
+    warmup = [min(_time(model, feeds[0], watch) for _ in range(_WARMUP)) for model in models]
+    rounds = rounds_for(watch.budget, sum(warmup))
+    times = np.empty((rounds, len(models)))
+    columns = list(range(len(models)))
     for number in range(rounds):
-        order = (0, 1) if number % 2 == 0 else (1, 0)
-        for column in order:
-            times[number, column] = _time(models[column], feeds[number // 2 % len(feeds)], watch)
-    return summarise(times[:, 0], times[:, 1])
+        feed = feeds[number // len(models) % len(feeds)]
+        for column in columns[number % len(columns) :] + columns[: number % len(columns)]:
+            times[number, column] = _time(models[column], feed, watch)
+    return [summarise(times[:, 0], times[:, column]) for column in columns]
 
 
 def _time(model: Model, feed: Arrays, watch: Stopwatch) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from slipway.errors import Invalid
 from slipway_optimizer.arrays import Array
 
-_Z95: Final = 1.96
+_Z95: Final = 1.645  # one-sided: only a loss is feared
 Scores = NDArray[np.float64]
 
 
@@ -20,7 +20,7 @@ class Paired:
 
     Attributes:
         delta: mean of (candidate - baseline) per row.
-        noise: half the width of its 95 % interval, and never less than one row can show.
+        noise: the loss that chance alone may hide, at 95 %; never less than one row can show.
         rows: how many.
     """
 
@@ -37,9 +37,9 @@ def paired(baseline: Scores, candidate: Scores, *, row_step: float) -> Paired:
         candidate: likewise.
         row_step: the least by which one row's score can change; 0 for continuous scores.
 
-    The noise is 1.96 s / sqrt(n) with s the standard deviation of the per-row differences, as in
+    The noise is 1.645 s / sqrt(n) with s the standard deviation of the per-row differences, as in
     McNemar's test for accuracy. Worked example: of 400 rows one is newly right and one newly wrong
-    -> delta 0, noise 1.96 * sqrt(2 / 400) / 20 = 0.0069.
+    -> delta 0, noise 1.645 * sqrt(2 / 400) / 20 = 0.0058.
     """
     difference = candidate - baseline
     rows = len(difference)

@@ -20,15 +20,15 @@ Seconds = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Two variants' times in the same rounds.
+    """One variant's times, measured in turn with the baseline's.
 
     Attributes:
-        baseline_ms, candidate_ms: median and 95th percentile of single runs.
-        ratio: candidate to baseline; ``upper`` is its one-sided 95 % bound.
+        p50_ms, p95_ms: of single runs.
+        ratio: to the baseline in the same rounds; ``upper`` is its one-sided 95 % bound.
     """
 
-    baseline_ms: tuple[float, float]
-    candidate_ms: tuple[float, float]
+    p50_ms: float
+    p95_ms: float
     ratio: float
     upper: float
 
@@ -39,17 +39,13 @@ def summarise(baseline: Seconds, candidate: Seconds) -> Latency:
     medians = np.array([np.median(block) for block in np.array_split(logs, _BLOCKS)])
     spread = float(medians.std(ddof=1)) / math.sqrt(_BLOCKS)
     middle = float(medians.mean())
+    p50, p95 = np.percentile(candidate, (50, 95))
     return Latency(
-        baseline_ms=_percentiles(baseline),
-        candidate_ms=_percentiles(candidate),
+        p50_ms=float(p50) * 1e3,
+        p95_ms=float(p95) * 1e3,
         ratio=math.exp(middle),
         upper=math.exp(middle + _T95 * spread),
     )
-
-
-def _percentiles(seconds: Seconds) -> tuple[float, float]:
-    middle, high = np.percentile(seconds, (50, 95))
-    return float(middle) * 1e3, float(high) * 1e3
 
 
 def rounds_for(budget: float, seconds_per_round: float, *, most: int = 400) -> int:

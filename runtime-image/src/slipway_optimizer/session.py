@@ -1,6 +1,7 @@
 """Running ONNX files. onnxruntime's owner file for inference and profiling."""
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,6 +94,22 @@ def time_by_operator(path: Path, feeds: Sequence[Arrays], scratch: Path) -> dict
     profile.unlink()
     total = sum(spent.values()) or 1
     return {name: microseconds / total for name, microseconds in spent.items()}
+
+
+def optimise_basic(model: bytes) -> bytes:
+    """The model after ONNX Runtime's machine-independent rewrites.
+
+    Raises:
+        Refused: as ``Model``.
+    """
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        path, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
+        path.write_bytes(model)
+        options = _options(1)
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(target)
+        _open(path, options)
+        return target.read_bytes()
 
 
 def shapes_of(outputs: Arrays, declared: Sequence[Tensor]) -> tuple[Tensor, ...]:

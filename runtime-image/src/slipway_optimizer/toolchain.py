@@ -5,7 +5,7 @@ from importlib import metadata
 from typing import Final
 
 _DISTRIBUTIONS: Final = (
-    "slipway-operator", "numpy", "onnx", "onnxruntime", "onnxslim", "scikit-learn", "skl2onnx",
+    "slipway-operator", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx",
     "skops",
 )  # fmt: skip
 

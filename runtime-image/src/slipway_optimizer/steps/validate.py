@@ -10,7 +10,7 @@ from slipway_optimizer.bench import (
     Bench,
     measure_baseline,
     measure_variant,
-    time_baseline,
+    time_variants,
 )
 from slipway_optimizer.gates import Evidence, Facts, metric_of
 from slipway_optimizer.hardware import usable_threads
@@ -21,7 +21,7 @@ from slipway_optimizer.steps.rows import Answers, judged_output, load_rows
 from slipway_optimizer.verdict import judge, source_refusal
 from slipway_optimizer.workdir import BuildRecord, BuiltCandidate, FetchRecord, ValidateRecord
 
-_PAIR_SECONDS: Final = 4.0
+_SECONDS_EACH: Final = 2.5
 
 
 def validate(job: Job) -> None:
@@ -46,7 +46,7 @@ def validate(job: Job) -> None:
         metric=metric_of(job.request.validation.task) if rows.judging.labels is not None else None,
         threads=job.request.threads,
         test_threads=usable_threads(),
-        pair_seconds=_PAIR_SECONDS,
+        seconds_each=_SECONDS_EACH,
     )
     baseline, variants = _measure(job, bench, built)
     judgement = judge(
@@ -72,8 +72,6 @@ def _measure(job: Job, bench: Bench, built: BuildRecord) -> tuple[Baseline, tupl
     baseline = measure_baseline(bench, own.recipe, own.file or "")
     if source_refusal(baseline.facts, _evidence(bench), job.request.validation) is not None:
         return baseline, tuple(_unmeasured(other) for other in others)
-    baseline = replace(baseline, facts=time_baseline(bench, baseline))
-    job.progress.say(_summary(baseline.facts))
     facts = []
     for number, candidate in enumerate(others, start=1):
         job.progress.candidate(number, len(others), candidate.recipe.name)
@@ -82,7 +80,27 @@ def _measure(job: Job, bench: Bench, built: BuildRecord) -> tuple[Baseline, tupl
         else:
             facts.append(measure_variant(bench, candidate.recipe, candidate.file, baseline))
         job.progress.say(_summary(facts[-1]))
-    return baseline, tuple(facts)
+    return _time(job, bench, baseline, (own, *others), facts)
+
+
+def _time(
+    job: Job,
+    bench: Bench,
+    baseline: Baseline,
+    built: tuple[BuiltCandidate, ...],
+    facts: list[Facts],
+) -> tuple[Baseline, tuple[Facts, ...]]:
+    """Latencies of all that may still be picked, fp32 among them."""
+    files = {candidate.recipe.name: candidate.file or "" for candidate in built}
+    alive = [f for f in (baseline.facts, *facts) if f.failure is None]
+    job.progress.say(f"time {len(alive)} in turn with {bench.threads} thread(s)")
+    timed = {f.name: f for f in time_variants(bench, [(f, files[f.name]) for f in alive])}
+    for fact in timed.values():
+        job.progress.say(_summary(fact))
+    return (
+        replace(baseline, facts=timed[baseline.facts.name]),
+        tuple(timed.get(fact.name, fact) for fact in facts),
+    )
 
 
 def _unmeasured(candidate: BuiltCandidate) -> Facts:
