@@ -25,7 +25,7 @@ _SCRIPT = REPOSITORY / "runtime-image" / "build-images.sh"
 _MACHINE = (
     (Path("/etc/ssl/certs"), "/etc/ssl/certs"),
     (Path("/etc/pip.conf"), "/etc/pip.conf"),
-    (Path.home() / ".config/pip/pip.conf", "/root/.config/pip/pip.conf"),
+    (Path.home() / ".config/pip/pip.conf", "/etc/xdg/pip/pip.conf"),
 )
 
 
