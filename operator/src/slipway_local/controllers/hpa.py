@@ -52,7 +52,7 @@ def propose(samples: list[Sample], target: int, current: int) -> Proposal | None
     if not known or requested <= 0:
         return None
     used = sum(s.usage or 0.0 for s in known)
-    utilization = int(used / requested * 100)
+    utilization = math.floor(round(used / requested * 100, 6))
     ratio = used / requested * 100 / target
     others = [s for s in samples if s not in known]
     if abs(1 - ratio) <= _TOLERANCE:

@@ -13,7 +13,7 @@ from slipway_local.pods.volumes import Mount, field_of
 from slipway_operator.plan.objects import Object
 
 RUN_MARK: Final = "SLIPWAY_LOCAL_RUN"  # by it the warden knows what belongs to a cluster
-_PASSED: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONWARNINGS", "LANG", "LC_ALL", "TZ")
+_PASSED: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ")
 _DRAIN_SECONDS: Final = "0.5"  # the proxy drops a pod at once; in a cluster the news takes longer
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -98,8 +98,11 @@ class Kubelet:
             deeds += self._run(look)
             self._probe(look)
         self._press(look)
+        over = is_ending(pod) and not any(c.is_running for c in state.containers)
+        if over:
+            state.close(look.now)
         look.objects.set_status(ref_of(pod), status_of(pod, state, look.now))
-        if is_ending(pod) and not any(c.is_running for c in state.containers):
+        if over:
             self._drop(pod["metadata"]["uid"])
             look.objects.finish(ref_of(pod))
             deeds.append(f"Pod {pod['metadata']['name']}: gone")

@@ -172,13 +172,19 @@ class Container:
 
 @dataclass(slots=True)
 class PodState:
-    """One pod."""
+    """One pod.
+
+    Attributes:
+        was_ending: whether its deletion was seen.
+        is_over: whether its deletion is done: nothing of it runs or will.
+    """
 
     address: str
     started: datetime
     restart_policy: str
     containers: list[Container]
     was_ending: bool = False
+    is_over: bool = False
 
     @property
     def init(self) -> list[Container]:
@@ -197,12 +203,19 @@ class PodState:
 
     def will_restart(self, container: Container) -> bool:
         """Whether an ended container is started again."""
-        if not isinstance(container.state, Terminated):
+        if self.is_over or not isinstance(container.state, Terminated):
             return False
         failed = container.state.exit.code != 0
         if self.restart_policy == "Always":
             return failed or not container.is_init
         return failed and self.restart_policy == "OnFailure"
+
+    def close(self, now: datetime) -> None:
+        """End the pod's story: nothing starts any more, and what never ran counts as failed."""
+        self.is_over = True
+        for container in self.containers:
+            if not isinstance(container.state, Terminated):
+                container.state = Terminated(Exit(137, "the pod was deleted first"), now, now)
 
     def phase(self) -> str:
         """Pending, Running, Succeeded or Failed."""

@@ -9,7 +9,7 @@ from slipway.errors import Invalid
 
 _PART: Final = re.compile(r",(?![^(]*\))")
 _SET: Final = re.compile(r"^(\S+)\s+(in|notin)\s*\(([^()]*)\)$")
-_EQUALITY: Final = re.compile(r"^([^\s=!]+)\s*(==|=|!=)\s*([^\s=!]*)$")
+_EQUALITY: Final = re.compile(r"^([^\s=!]+)\s*(==|=|!=)\s*([^\s=!(),]*)$")
 _EXISTS: Final = re.compile(r"^(!?)\s*([^\s=!()]+)$")
 
 

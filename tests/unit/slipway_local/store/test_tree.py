@@ -1,0 +1,43 @@
+import pytest
+
+from slipway_local.store.tree import clone, merge_patch
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "want"),
+    [  # the table of RFC 7386, appendix A, as far as targets are objects
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+        ({"a": "foo"}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+    ],
+)
+def test_merge_patch_does_as_rfc_7386_says(target: object, patch: object, want: object) -> None:
+    assert merge_patch(target, patch) == want
+
+
+def test_a_merge_patch_leaves_its_inputs_alone() -> None:
+    target = {"a": {"b": [1]}}
+    patch = {"c": {"d": [2]}}
+
+    result = merge_patch(target, patch)
+    result["c"]["d"].append(3)
+    result["a"] = 0
+
+    assert (target, patch) == ({"a": {"b": [1]}}, {"c": {"d": [2]}})
+
+
+def test_a_clone_shares_nothing_with_its_original() -> None:
+    original = {"a": [{"b": 1}]}
+
+    copy = clone(original)
+    copy["a"][0]["b"] = 2
+
+    assert original == {"a": [{"b": 1}]}
