@@ -48,7 +48,9 @@ KINDS: Final = {
             contract.VERSION,
             contract.PLURAL,
             ("get", "list", "watch"),
-            subresources=(("status", ("patch",)),),
+            # finalizers: we write none, but some clusters (OpenShift) ask for this right of whoever
+            # makes children that block their owner's deletion.
+            subresources=(("status", ("patch",)), ("finalizers", ("update",))),
         ),
         KindInfo("ControllerRevision", "apps", "v1", "controllerrevisions", _CHILD, watched=True),
         KindInfo("Deployment", "apps", "v1", "deployments", _CHILD, watched=True),
@@ -67,9 +69,7 @@ KINDS: Final = {
         ),
         KindInfo("Pod", "", "v1", "pods", ("get", "list", "watch"), watched=True),
         KindInfo("Event", "", "v1", "events", ("create",)),
-        KindInfo(
-            "Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "update", "patch")
-        ),
+        KindInfo("Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "update")),
         KindInfo("Namespace", "", "v1", "namespaces", ("get",), namespaced=False),
     )
 }

@@ -9,8 +9,8 @@ from slipway.api.v1alpha1.base import ApiModel, Quantity, Rule, Text
 class ResourceList(ApiModel):
     """CPU and memory."""
 
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
+    cpu: Quantity | None = Field(default=None, description="CPUs, such as 500m or 2.")
+    memory: Quantity | None = Field(default=None, description="Bytes, such as 512Mi or 2Gi.")
 
 
 def _is_within(request: str | None, limit: str | None) -> bool:
@@ -70,7 +70,7 @@ class Concurrency(ApiModel):
 class Warmup(ApiModel):
     """What a server does before it is ready."""
 
-    iterations: int = Field(default=10, ge=1, le=1000)
+    iterations: int = Field(default=10, ge=1, le=1000, description="Runs before the pod is ready.")
     golden_samples: int = Field(
         default=8, ge=0, le=64, description="Stored samples whose outputs must be reproduced."
     )
@@ -92,7 +92,16 @@ class Predictor(ApiModel):
 class Job(ApiModel):
     """The optimization Job."""
 
-    backoff_limit: int = Field(default=2, ge=0, le=10)
-    active_deadline_seconds: int = Field(default=3600, ge=60, le=86_400)
-    ttl_seconds_after_finished: int = Field(default=3600, ge=60, le=604_800)
+    backoff_limit: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="Pods that may fail for now; what is sure to fail again gets no second one.",
+    )
+    active_deadline_seconds: int = Field(
+        default=3600, ge=60, le=86_400, description="Time for all steps together."
+    )
+    ttl_seconds_after_finished: int = Field(
+        default=3600, ge=60, le=604_800, description="How long a finished Job and its logs stay."
+    )
     resources: Resources = Field(default_factory=Resources)

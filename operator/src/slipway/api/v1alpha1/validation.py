@@ -55,8 +55,8 @@ class ValidationDataset(ApiModel):
 class Gate(ApiModel):
     """A bound that the model must keep, or it never gets a pod."""
 
-    name: Name
-    metric: GateMetric
+    name: Name = Field(description="Shown where the gate is reported.")
+    metric: GateMetric = Field(description="What it bounds.")
     min: Decimal | None = Field(default=None, description="Least acceptable value.")
     max: Decimal | None = Field(default=None, description="Greatest acceptable value.")
     max_degradation: Decimal | None = Field(
