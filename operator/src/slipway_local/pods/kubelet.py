@@ -97,7 +97,8 @@ class Kubelet:
         elif state.phase() in ("Pending", "Running"):
             deeds += self._run(look)
             self._probe(look)
-        self._press(look)
+        if self._press(look):
+            deeds += self._collect(look)
         over = is_ending(pod) and not any(c.is_running for c in state.containers)
         if over:
             state.close(look.now)
@@ -136,16 +137,18 @@ class Kubelet:
                 container.end(look.now, grace=grace, delay=delay)
         look.state.was_ending = True
 
-    def _press(self, look: "_Look") -> None:
-        """Send the signals that are due."""
+    def _press(self, look: "_Look") -> bool:
+        """Send the signals that are due; whether there were any."""
+        sent = False
         for container in look.state.containers:
             if not container.is_running or container.kill_at is None:
                 continue
-            if look.now >= container.kill_at:
-                self.engine.stop(look.pod, container.name, force=True)
-            elif container.stop_at is not None and look.now >= container.stop_at:
+            force = look.now >= container.kill_at
+            if force or (container.stop_at is not None and look.now >= container.stop_at):
                 container.stop_at = None
-                self.engine.stop(look.pod, container.name, force=False)
+                self.engine.stop(look.pod, container.name, force=force)
+                sent = True
+        return sent
 
     def _run(self, look: "_Look") -> list[str]:
         for container in look.state.init:
