@@ -73,7 +73,7 @@ class JobReport(WireModel):
     """Termination message of the last step: the whole outcome."""
 
     kind: Literal["JobReport"] = "JobReport"
-    artifact: ArtifactReference | None
+    artifact: ArtifactReference | None = None
     cache_hit: bool
     verdict: Verdict
     reason: str
@@ -138,8 +138,8 @@ class ReplayReport(WireModel):
     agreeing: int
     stable_errors: int
     canary_errors: int
-    stable_p95_ms: float | None
-    canary_p95_ms: float | None
+    stable_p95_ms: float | None = None
+    canary_p95_ms: float | None = None
     message: str = ""
 
 

@@ -135,8 +135,6 @@ def _target(world: World) -> Iterator[Action]:
         case optimize.Done(report=report, stored=False):
             if revision is not None:
                 yield Annotate(ref_of(revision.object), Annotation.RESULT, format_report(report))
-        case optimize.Lost(job=job):
-            yield Delete(_job_ref(job), job["metadata"]["uid"])
         case optimize.Failed(job_uid=uid):
             retry = memory.retry
             if retry and retry.job_uid == uid and facts.now >= parse_time(retry.not_before):

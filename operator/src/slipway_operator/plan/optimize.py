@@ -50,7 +50,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The Job gave up."""
+    """The Job gave up, or nobody knows what it found."""
 
     job_uid: str
     at: datetime
@@ -59,14 +59,7 @@ class Failed:
     mendable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The Job ended well but its pod, and so the report, is gone: run it again (a cache hit)."""
-
-    job: Object
-
-
-Outcome = Waiting | Running | Done | Failed | Lost
+Outcome = Waiting | Running | Done | Failed
 
 
 def outcome(observed: Observed, name: str, revision: Revision | None) -> Outcome:
@@ -83,7 +76,14 @@ def outcome(observed: Observed, name: str, revision: Revision | None) -> Outcome
             report = last_report(pod)
             if isinstance(report, JobReport):
                 return Done(report, stored=False)
-        return Lost(job)
+        # Run again with backoff; what was published makes that a cache hit.
+        return Failed(
+            job_uid=job["metadata"]["uid"],
+            at=parse_time(complete["lastTransitionTime"]),
+            reason="ReportLost",
+            message="the optimization Job ended well, but its report is gone with its pod",
+            mendable=True,
+        )
     failed = condition(job, "Failed")
     if failed is not None and failed["status"] == "True":
         return _failed(job, failed, pods)

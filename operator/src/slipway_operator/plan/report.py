@@ -214,10 +214,6 @@ def _optimizing(world: World) -> Summary:
             return Summary(Phase.PENDING, f"{target} {message}{kept}")
         case optimize.Failed(message=message):
             return Summary(Phase.PENDING, f"{target}: {message}{kept}")
-        case optimize.Lost():
-            return Summary(
-                Phase.PENDING, f"{target}: runs its Job again, the report was lost{kept}"
-            )
         case optimize.Done():
             return Summary(Phase.VALIDATING, f"{target}: optimization is done{kept}")
 
@@ -283,8 +279,6 @@ def _optimized(world: World) -> tuple[Fact, Fact]:
                 Fact(ConditionType.OPTIMIZED, "Unknown", "Running", text),
                 Fact(ConditionType.VALIDATED, "Unknown", "Running", text),
             )
-        case optimize.Lost():
-            reason, message = "ReportLost", "runs the Job again"
     failed = retry is not None or rejection is not None
     return (
         Fact(ConditionType.OPTIMIZED, "False" if failed else "Unknown", reason, message),
