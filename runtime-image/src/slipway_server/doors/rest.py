@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
@@ -17,8 +17,9 @@ from slipway_server.state import State
 from slipway_server.transport.exchange import JSON, Exchange
 
 if TYPE_CHECKING:  # numpy is imported while the model downloads, after the doors opened
+    from slipway_server.batch import Job
     from slipway_server.batch import Outcome as Answer
-    from slipway_server.protocol.tensors import InferRequest, Signature
+    from slipway_server.protocol.tensors import Array, InferRequest, Signature
     from slipway_server.protocol.v1_rest import PredictRequest
 
 _LOG = logging.getLogger("slipway_server.rest")
@@ -26,7 +27,51 @@ _BINARY: Final = b"application/octet-stream"
 _GET: Final = b"GET"
 _POST: Final = b"POST"
 Handle = Callable[[Exchange], None]
-Encode = Callable[[Any, Any], tuple[tuple[bytes, ...], bytes, bytes]]
+Body = tuple[tuple[bytes, ...], bytes, bytes]  # parts, content type, further header lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A protocol: its name in metrics, and its codec."""
+
+    name: str
+    decode: "Callable[[Exchange], InferRequest]"
+    encode: "Callable[[Any, list[Array]], Body]"
+
+
+class _Call:
+    """One inference request between its decoding and its answer."""
+
+    __slots__ = ("_door", "_exchange", "_rest", "job", "request")
+
+    def __init__(self, rest: "RestDoor", door: _Door, exchange: Exchange) -> None:
+        self._rest = rest
+        self._door = door
+        self._exchange = exchange
+        self.request: InferRequest | None = None
+        self.job: Job | None = None
+
+    def answer(self, outcome: "Answer") -> None:
+        """The model has answered."""
+        door, exchange = self._door, self._exchange
+        if isinstance(outcome, BaseException):
+            self._rest.fail(door.name, exchange, outcome)
+            return
+        try:
+            parts, content_type, headers = door.encode(self.request, outcome)
+        except SlipwayError as error:
+            self._rest.fail(door.name, exchange, error)
+            return
+        self._rest.count(door.name, 200, Outcome.SUCCESS, exchange)
+        exchange.reply(200, parts, content_type=content_type, headers=headers)
+
+    def abandon(self) -> None:
+        """The client has left: the job is dropped, or its answer is."""
+        if self.job is not None:
+            self.job.done = None
+        self._rest.count(
+            self._door.name, outcomes.CLIENT_GONE, Outcome.CLIENT_ERROR, self._exchange
+        )
 
 
 class RestDoor:
@@ -67,29 +112,25 @@ class RestDoor:
 
         v2, v1 = V2Rest(signature), V1Rest(signature)
 
-        def encode_v2(
-            request: "InferRequest", arrays: Any
-        ) -> tuple[tuple[bytes, ...], bytes, bytes]:
-            answer = v2.encode(request, arrays)
-            if answer.json_length is None:
-                return answer.parts, JSON, b""
-            line = b"inference-header-content-length: %d\r\n" % answer.json_length
-            return answer.parts, _BINARY, line
+        def encode_v2(request: "InferRequest", arrays: "list[Array]") -> Body:
+            parts, json_length = v2.encode(request, arrays)
+            if json_length is None:
+                return parts, JSON, b""
+            return parts, _BINARY, b"inference-header-content-length: %d\r\n" % json_length
 
-        def encode_v1(
-            request: "PredictRequest", arrays: Any
-        ) -> tuple[tuple[bytes, ...], bytes, bytes]:
+        def encode_v1(request: "PredictRequest", arrays: "list[Array]") -> Body:
             return (v1.encode(request, arrays),), JSON, b""
 
-        def decode_v2(exchange: Exchange) -> "InferRequest":
-            return v2.decode(exchange.body, exchange.json_length)
-
-        def decode_v1(exchange: Exchange) -> "PredictRequest":
-            return v1.decode(exchange.body)
-
-        for path, door in self._infer_paths.items():
-            codec = (decode_v2, encode_v2) if door == outcomes.REST else (decode_v1, encode_v1)
-            self._routes[path] = (_POST, partial(self._infer, door, *codec))
+        doors = {
+            outcomes.REST: _Door(
+                outcomes.REST,
+                lambda exchange: v2.decode(exchange.body, exchange.json_length),
+                encode_v2,
+            ),
+            outcomes.V1: _Door(outcomes.V1, lambda exchange: v1.decode(exchange.body), encode_v1),
+        }
+        for path, name in self._infer_paths.items():
+            self._routes[path] = (_POST, partial(self._infer, doors[name]))
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
@@ -119,63 +160,35 @@ class RestDoor:
 
     # ---- inference
 
-    def _infer(
-        self,
-        door: str,
-        decode: Callable[[Exchange], "InferRequest"],
-        encode: Encode,
-        exchange: Exchange,
-    ) -> None:
+    def _infer(self, door: "_Door", exchange: Exchange) -> None:
         self._metrics.in_flight += 1
+        call = _Call(self, door, exchange)
         try:
             plane = self._state.serving()
-            request = decode(exchange)
-            done = partial(self._answer, door, encode, exchange, request)
-            job = plane.infer(request, exchange.received, done)
+            request = call.request = door.decode(exchange)
+            call.job = plane.infer(request, exchange.received, call.answer)
         except SlipwayError as error:
-            self._fail(door, exchange, error)
+            self.fail(door.name, exchange, error)
             return
         except BaseException:
             self._metrics.in_flight -= 1
             raise
+        exchange.abandoned = call.abandon
 
-        def abandoned() -> None:
-            job.done = None
-            self._count(door, outcomes.CLIENT_GONE, Outcome.CLIENT_ERROR, exchange)
-
-        exchange.abandoned = abandoned
-
-    def _answer(
-        self,
-        door: str,
-        encode: Encode,
-        exchange: Exchange,
-        request: "InferRequest",
-        answer: "Answer",
-    ) -> None:
-        if isinstance(answer, BaseException):
-            self._fail(door, exchange, answer)
-            return
-        try:
-            parts, content_type, headers = encode(request, answer)
-        except SlipwayError as error:
-            self._fail(door, exchange, error)
-            return
-        self._count(door, 200, Outcome.SUCCESS, exchange)
-        exchange.reply(200, parts, content_type=content_type, headers=headers)
-
-    def _fail(self, door: str, exchange: Exchange, error: BaseException) -> None:
+    def fail(self, door: str, exchange: Exchange, error: BaseException) -> None:
+        """Answer and count a request that was taken and failed."""
         fault = outcomes.fault_of(error)
         if fault is outcomes.BUG:
             _LOG.error("a request hit a bug", exc_info=error)
         if isinstance(error, NonFiniteOutput):
             self._metrics.nonfinite += 1
-        self._count(door, fault.status, fault.outcome, exchange)
+        self.count(door, fault.status, fault.outcome, exchange)
         later = getattr(error, "retry_after", None) is not None
         headers = b"retry-after: 1\r\n" if later else b""
         self._tell(exchange, fault.status, outcomes.text_of(error), headers=headers)
 
-    def _count(self, door: str, code: int, outcome: Outcome, exchange: Exchange) -> None:
+    def count(self, door: str, code: int, outcome: Outcome, exchange: Exchange) -> None:
+        """Count a request that was taken and is answered now."""
         metrics = self._metrics
         metrics.in_flight -= 1
         seconds = self._clock() - exchange.received
@@ -186,7 +199,7 @@ class RestDoor:
         try:
             self._state.serving()
         except SlipwayError as error:
-            self._fail(door, exchange, error)
+            self.fail(door, exchange, error)
 
     # ---- everything else
 

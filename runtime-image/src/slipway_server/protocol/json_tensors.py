@@ -22,8 +22,11 @@ from slipway_server.protocol.tensors import (
 
 Node = Any  # simdjson.Object, simdjson.Array or a Python scalar
 _T = TypeVar("_T")
+_A = TypeVar("_A")
 _KEPT_PARSER_BYTES: Final = 1 << 20  # a parser keeps a buffer as large as its largest document
 _MAX_RANK: Final = 32
+_KEPT_KEYS: Final = 64
+_SAFE_SQUARES: Final = {2: 65504.0**2, 4: 1e76}  # by item size: sums that prove every value fits
 _BUFFERS: Final = {
     "f": ("d", np.dtype("f8")),
     "i": ("i", np.dtype("i8")),
@@ -38,8 +41,13 @@ class JsonReader:
     def __init__(self) -> None:
         self._parser = simdjson.Parser()
 
-    def read(self, text: bytes | memoryview, use: Callable[[Node], _T]) -> _T:
+    def read(self, text: bytes | memoryview, use: Callable[[Node, _A], _T], argument: _A) -> _T:
         """Parse ``text`` and give its root to ``use``, which must keep no node of it.
+
+        Args:
+            text: a document.
+            use: takes the root and ``argument``.
+            argument: whatever ``use`` needs beside the root.
 
         Raises:
             Invalid: not JSON, or what ``use`` raises.
@@ -50,7 +58,7 @@ class JsonReader:
         except (ValueError, RuntimeError) as error:
             raise Invalid(f"the body is not valid JSON: {_reason(error)}") from error
         try:
-            return use(root)
+            return use(root, argument)
         except BaseException:
             self._parser = simdjson.Parser()  # a traceback keeps nodes of the old one alive
             raise
@@ -66,8 +74,47 @@ def is_array(node: Node) -> bool:
     return isinstance(node, simdjson.Array)
 
 
+class Keys:
+    """The keys that an object may have and must have.
+
+    Clients send few different sets of keys, so each is checked once.
+    """
+
+    def __init__(self, what: str, *, allowed: Sequence[str], needed: Sequence[str] = ()) -> None:
+        """Describe a kind of object, called ``what`` in errors."""
+        self._what = what
+        self._allowed = frozenset(allowed)
+        self._needed = tuple(needed)
+        self._seen: set[tuple[str, ...]] = set()
+
+    def of(self, node: Node) -> tuple[str, ...]:
+        """The keys of an object, each once.
+
+        Raises:
+            Invalid: not an object, an unknown key, a key twice, a needed key missing.
+        """
+        if not isinstance(node, simdjson.Object):
+            raise Invalid(f"{self._what} must be a JSON object, not {_kind(node)}")
+        keys = tuple(node.keys())
+        if keys not in self._seen:
+            self._check(keys)
+            if len(self._seen) < _KEPT_KEYS:
+                self._seen.add(keys)
+        return keys
+
+    def _check(self, keys: tuple[str, ...]) -> None:
+        for key in self._needed:
+            if key not in keys:
+                raise Invalid(f"{self._what} lacks the key '{key}'")
+        for key in keys:
+            if key not in self._allowed:
+                raise Invalid(f"{self._what} has the unknown key {quoted(key)}")
+        if len(set(keys)) != len(keys):
+            raise Invalid(f"{self._what} has a key twice")
+
+
 def keys_of(node: Node, what: str) -> list[str]:
-    """The keys of an object, each once.
+    """The keys of an object with keys of any name, each once.
 
     Raises:
         Invalid: not an object, or a key is there twice.
@@ -156,7 +203,7 @@ def jsonable(array: Array) -> object:
     """What ``dump`` prints for an array, flattened in row-major order."""
     if array.dtype.kind == "O":
         return array.ravel().tolist()
-    return np.ascontiguousarray(array).ravel()
+    return array.ravel()  # a view, or a contiguous copy
 
 
 def _flat(spec: TensorSpec, node: Node) -> Array:
@@ -180,6 +227,8 @@ def _flat(spec: TensorSpec, node: Node) -> Array:
 def _narrowed(spec: TensorSpec, values: Array) -> Array:
     """``values`` in the model's type; a value beyond its range is an error, not infinity."""
     if spec.dtype.kind == "f":
+        if np.vdot(values, values) <= _SAFE_SQUARES[spec.dtype.itemsize]:
+            return values.astype(spec.dtype)
         with np.errstate(over="ignore"):
             narrow = values.astype(spec.dtype)
         if all_finite(narrow):

@@ -11,10 +11,10 @@ import numpy as np
 
 from slipway.errors import Invalid
 from slipway_server.protocol import json_tensors
-from slipway_server.protocol.json_tensors import JsonReader, Node
+from slipway_server.protocol.json_tensors import JsonReader, Keys, Node
 from slipway_server.protocol.tensors import Array, InferRequest, Signature, quoted
 
-_KEYS: Final = frozenset(("instances", "inputs", "signature_name"))
+_KEYS: Final = ("instances", "inputs", "signature_name")
 
 
 @dataclass(slots=True)
@@ -34,6 +34,7 @@ class V1Rest:
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
         self._reader = JsonReader()
+        self._keys = Keys("the request", allowed=_KEYS)
 
     def decode(self, body: bytes) -> PredictRequest:
         """Read the body of ``:predict``.
@@ -41,7 +42,7 @@ class V1Rest:
         Raises:
             Invalid: whatever is wrong with it.
         """
-        return self._reader.read(body, self._request)
+        return self._reader.read(body, self._request, None)
 
     def encode(self, request: PredictRequest, arrays: Sequence[Array]) -> bytes:
         """Write ``predictions`` (a value per row) or ``outputs`` (a value per output).
@@ -66,11 +67,8 @@ class V1Rest:
         predictions = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
         return json_tensors.dump({"predictions": predictions})
 
-    def _request(self, root: Node) -> PredictRequest:
-        keys = json_tensors.keys_of(root, "the request")
-        unknown = sorted(set(keys) - _KEYS)
-        if unknown:
-            raise Invalid(f"the request has the unknown key {quoted(unknown[0])}")
+    def _request(self, root: Node, _: None) -> PredictRequest:
+        keys = self._keys.of(root)
         if ("instances" in keys) == ("inputs" in keys):
             raise Invalid("the request needs either instances or inputs")
         by_rows = "instances" in keys

@@ -4,12 +4,11 @@ The protocol: https://github.com/kserve/open-inference-protocol (specification/p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from slipway.errors import Invalid
 from slipway_server.protocol import binary_tensors, json_tensors
-from slipway_server.protocol.json_tensors import JsonReader, Node
+from slipway_server.protocol.json_tensors import JsonReader, Keys, Node
 from slipway_server.protocol.tensors import (
     Array,
     InferRequest,
@@ -20,9 +19,16 @@ from slipway_server.protocol.tensors import (
     quoted,
 )
 
-_TENSOR_KEYS: Final = frozenset(("name", "shape", "datatype", "data", "parameters"))
-_REQUEST_KEYS: Final = frozenset(("id", "parameters", "inputs", "outputs"))
-_OUTPUT_KEYS: Final = frozenset(("name", "parameters"))
+_REQUEST: Final = Keys(
+    "the request", allowed=("id", "parameters", "inputs", "outputs"), needed=("inputs",)
+)
+_INPUT: Final = Keys(
+    "an input",
+    allowed=("name", "shape", "datatype", "data", "parameters"),
+    needed=("name", "shape", "datatype"),
+)
+_OUTPUT: Final = Keys("a requested output", allowed=("name", "parameters"), needed=("name",))
+_NO_TAIL: Final = memoryview(b"")
 _UNSUPPORTED: Final = (
     ("shared_memory_region", "shared memory"),
     ("classification", "the classification extension"),
@@ -30,8 +36,7 @@ _UNSUPPORTED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A response body.
 
     Attributes:
@@ -40,7 +45,7 @@ class Answer:
     """
 
     parts: tuple[bytes, ...]
-    json_length: int | None = None
+    json_length: int | None
 
 
 class V2Rest:
@@ -58,6 +63,11 @@ class V2Rest:
             b'{"name":%b,"datatype":%b,"shape":' % (dump(spec.name), dump(spec.datatype))
             for spec in signature.outputs
         )
+        places = range(len(signature.outputs))
+        self._all = {
+            binary: tuple(OutputChoice(place, binary) for place in places)
+            for binary in (False, True)
+        }
 
     def decode(self, body: bytes, json_length: int | None) -> InferRequest:
         """Read a request.
@@ -70,15 +80,14 @@ class V2Rest:
             Invalid: whatever is wrong with it.
         """
         if json_length is None:
-            return self._reader.read(body, lambda root: self._request(root, memoryview(b"")))
+            return self._reader.read(body, self._request, _NO_TAIL)
         if not 0 < json_length <= len(body):
             raise Invalid(
                 f"Inference-Header-Content-Length is {json_length}, but the body has {len(body)} "
                 "bytes"
             )
         whole = memoryview(body)
-        tail = whole[json_length:]
-        return self._reader.read(whole[:json_length], lambda root: self._request(root, tail))
+        return self._reader.read(whole[:json_length], self._request, whole[json_length:])
 
     def encode(self, request: InferRequest, arrays: Sequence[Array]) -> Answer:
         """Write an answer with the outputs that ``request`` wants.
@@ -87,16 +96,15 @@ class V2Rest:
             request: what was asked.
             arrays: all outputs of the model, in its order, C-contiguous.
         """
-        head = self._head
+        head, choices = self._head, request.outputs
         if request.id:
             head = b'%b,"id":%b' % (head, json_tensors.dump(request.id))
-        choices = request.outputs
         if choices is None:
-            choices = tuple(OutputChoice(place, request.binary) for place in range(len(arrays)))
+            choices = self._all[request.binary]
         tensors, raw = [], []
         for choice in choices:
             array = arrays[choice.place]
-            shape = b",".join(b"%d" % size for size in array.shape)
+            shape = b",".join([b"%d" % size for size in array.shape])
             if choice.binary:
                 data = binary_tensors.write_tensor(array)
                 raw.append(data)
@@ -105,15 +113,10 @@ class V2Rest:
                 tail = b'"data":%b}' % json_tensors.dump(json_tensors.jsonable(array))
             tensors.append(b"%b[%b],%b" % (self._heads[choice.place], shape, tail))
         text = b'%b,"outputs":[%b]}' % (head, b",".join(tensors))
-        return Answer((text, *raw), len(text)) if raw else Answer((text,))
+        return Answer((text, *raw), len(text)) if raw else Answer((text,), None)
 
     def _request(self, root: Node, tail: memoryview) -> InferRequest:
-        keys = json_tensors.keys_of(root, "the request")
-        if not _REQUEST_KEYS.issuperset(keys):
-            unknown = sorted(set(keys) - _REQUEST_KEYS)
-            raise Invalid(f"the request has the unknown key {quoted(unknown[0])}")
-        if "inputs" not in keys:
-            raise Invalid("the request has no inputs")
+        keys = _REQUEST.of(root)
         feeds: dict[str, Array] = {}
         offset = 0
         for node in json_tensors.items_of(root["inputs"], "inputs"):
@@ -128,12 +131,8 @@ class V2Rest:
 
     def _input(self, node: Node, tail: memoryview, offset: int, *, feeds: dict[str, Array]) -> int:
         """Add one input to ``feeds``; returns where the next one's raw bytes start."""
-        keys = json_tensors.keys_of(node, "an input")
-        if "name" not in keys or "shape" not in keys or "datatype" not in keys:
-            raise Invalid("an input lacks its name, shape or datatype")
+        keys = _INPUT.of(node)
         spec = self._signature.input(node["name"])
-        if not _TENSOR_KEYS.issuperset(keys):
-            raise Invalid(f"input '{spec.name}' has an unknown key")
         spec.check_datatype(node["datatype"])
         shape = json_tensors.plain(node["shape"])
         if not isinstance(shape, list):
@@ -158,7 +157,7 @@ class V2Rest:
         add_feed(feeds, spec.name, array)
         return offset
 
-    def _options(self, root: Node, keys: list[str], request: InferRequest) -> None:
+    def _options(self, root: Node, keys: tuple[str, ...], request: InferRequest) -> None:
         if "id" in keys:
             ident = root["id"]
             if not isinstance(ident, str):
@@ -168,15 +167,13 @@ class V2Rest:
             request.binary = _flag(_parameters(root["parameters"]), "binary_data_output") or False
         if "outputs" in keys:
             nodes = json_tensors.items_of(root["outputs"], "outputs")
-            choices = tuple(self._choice(node, request.binary) for node in nodes)
+            choices = tuple([self._choice(node, default=request.binary) for node in nodes])
             if len({choice.place for choice in choices}) != len(choices):
                 raise Invalid("an output is requested twice")
             request.outputs = choices or None
 
-    def _choice(self, node: Node, default: bool) -> OutputChoice:  # noqa: FBT001 - as decoded
-        keys = json_tensors.keys_of(node, "a requested output")
-        if not _OUTPUT_KEYS.issuperset(keys) or "name" not in keys:
-            raise Invalid("a requested output has a name and perhaps parameters, nothing else")
+    def _choice(self, node: Node, *, default: bool) -> OutputChoice:
+        keys = _OUTPUT.of(node)
         place = self._signature.output_place(node["name"])
         binary = _flag(_parameters(node["parameters"]), "binary_data") if len(keys) > 1 else None
         return OutputChoice(place, default if binary is None else binary)

@@ -34,6 +34,9 @@ class Owner(Protocol):
         closing: whether every answer ends its connection.
         connections: the open ones.
         date: a complete header line.
+        now: the loop's time, at most about a second old.
+        handle: answers a well-formed request, now or later.
+        refuse: answers a request that broke a limit or the grammar.
     """
 
     limits: HttpLimits
@@ -41,12 +44,9 @@ class Owner(Protocol):
     closing: bool
     connections: "set[Connection]"
     date: bytes
-
-    def handle(self, exchange: Exchange, /) -> None:
-        """Answer a well-formed request, now or later."""
-
-    def refuse(self, exchange: Exchange, status: int, message: str, /) -> None:
-        """Answer a request that broke a limit or the grammar."""
+    now: float
+    handle: Callable[[Exchange], None]
+    refuse: Callable[[Exchange, int, str], None]
 
     def head(self, status: int, content_type: bytes) -> bytes:
         """The constant first lines of an answer."""
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._head_size = 0
         self._refused = False
         self.on_message_begin()
-        self._partial = False
+        self._partial = False  # whether a request has begun and not ended
 
     # ---- asyncio.Protocol
 
@@ -129,9 +129,6 @@ class Connection(asyncio.Protocol):
         """Feed the parser; it calls the methods below."""
         if self._refused:
             return  # the answer is on its way; the rest is read only so that it can arrive
-        if not self._partial:
-            self._partial = True
-            self._since = self._loop.time()
         if self._in_head:
             self._head_size += len(data)
         try:
@@ -165,6 +162,8 @@ class Connection(asyncio.Protocol):
         self._hosts = 0
         self._continue = False
         self._in_head = True
+        self._partial = True
+        self._since = self._server.now
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
@@ -211,15 +210,20 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         if self._refused:
             return
-        exchange = Exchange(self, self._parser.get_method(), self._target)
-        parts = self._body
+        parser, parts = self._parser, self._body
+        exchange = Exchange(self, parser.get_method(), self._target)
         if parts:
             exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._body = []
         exchange.json_length = self._json_length
-        exchange.keep_alive = self._parser.should_keep_alive()
+        # HTTP/1.0 keeps a connection only if the answer says so: closing is as right and simpler.
+        exchange.keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
         exchange.received = self._loop.time()
-        self._enqueue(exchange)
+        if self._current is None and not self._waiting and not self._unread_since:
+            self._current = exchange
+            self._handle(exchange)
+        else:
+            self._enqueue(exchange)
 
     # ---- requests and answers
 
@@ -246,8 +250,8 @@ class Connection(asyncio.Protocol):
         close = (
             not exchange.keep_alive
             or server.closing
-            or self._refused
             or exchange.received >= self._expires
+            or (self._refused and not self._waiting)
         )
         lines = b"%b%bcontent-length: %d\r\n%b%b\r\n" % (
             server.head(status, head[0]), server.date, size, head[1], _CLOSE if close else b"",
@@ -258,11 +262,13 @@ class Connection(asyncio.Protocol):
             transport.write(b"".join((lines, *parts)))
         else:
             transport.writelines((lines, *parts))
-        if close and not (self._refused and self._waiting):
+        if close:
             self._finish(transport)
             return
-        self._since = self._loop.time() if not self._partial else self._since
-        self._pump()
+        if not self._partial:
+            self._since = server.now
+        if self._waiting or self._paused or self._continue:
+            self._pump()
 
     def end(self) -> None:
         """Close, after what was written is sent."""

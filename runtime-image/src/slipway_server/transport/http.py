@@ -28,8 +28,9 @@ class HttpServer:
             limits: bounds of connections.
             headers: header lines of every answer.
         """
-        self._handle = handle
-        self._refuse = refuse
+        self.handle = handle
+        self.refuse = refuse
+        self.now = 0.0
         self.limits = limits
         self.buffered = 0
         self.closing = False
@@ -52,14 +53,6 @@ class HttpServer:
         )
         self._sweep(loop)
         return int(self._listener.sockets[0].getsockname()[1])
-
-    def handle(self, exchange: Exchange, /) -> None:
-        """See ``connection.Owner``."""
-        self._handle(exchange)
-
-    def refuse(self, exchange: Exchange, status: int, message: str, /) -> None:
-        """See ``connection.Owner``."""
-        self._refuse(exchange, status, message)
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections go on."""
@@ -93,7 +86,7 @@ class HttpServer:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
-        now = loop.time()
+        now = self.now = loop.time()
         for connection in tuple(self.connections):
             connection.check_time(now)
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
