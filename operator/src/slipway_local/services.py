@@ -5,6 +5,8 @@ As with kube-proxy, connections are split and not requests: an open one stays wh
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -15,6 +17,7 @@ from slipway_operator.plan.objects import Object, Ref, ref_of
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS: Final = 2.0
+_RESET: Final = struct.pack("ii", 1, 0)  # linger for no time: RST instead of FIN
 _LOW_PORTS_MOVE_BY: Final = 8000
 _LOWEST_FREE_PORT: Final = 1024
 
@@ -27,6 +30,7 @@ class _Half(asyncio.Protocol):
     ) -> None:
         self.peer: _Half | None = None
         self.transport: asyncio.Transport | None = None
+        self._has_ended = False  # nothing more comes from this side
         self._opened = opened
         self._closed = closed
 
@@ -48,9 +52,14 @@ class _Half(asyncio.Protocol):
             self.peer.transport.write(data)
 
     def eof_received(self) -> bool:
-        if self.peer is not None and self.peer.transport is not None:
-            with suppress(OSError, RuntimeError):
-                self.peer.transport.write_eof()
+        self._has_ended = True
+        if self.peer is None or self.peer.transport is None:
+            return False
+        if self.peer._has_ended:  # noqa: SLF001 - the same class
+            self.peer.transport.close()  # after what it still has to write
+            return False
+        with suppress(OSError, RuntimeError):
+            self.peer.transport.write_eof()
         return True  # the other direction goes on
 
     def pause_writing(self) -> None:
@@ -67,12 +76,16 @@ class _Half(asyncio.Protocol):
             if error is None:
                 self.peer.transport.close()
             else:
-                self.peer.transport.abort()
+                self.peer.abort()
 
     def abort(self) -> None:
-        """End it now."""
-        if self.transport is not None:
-            self.transport.abort()
+        """End it now, and let the other end see a reset: this is no orderly end."""
+        if self.transport is None:
+            return
+        found = self.transport.get_extra_info("socket")
+        with suppress(OSError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
 
 class PortProxy:
