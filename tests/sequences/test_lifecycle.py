@@ -1,5 +1,7 @@
 """Whole lifecycles in virtual time, told as transcripts."""
 
+from typing import Any
+
 from slipway.artifacts.manifest import Verdict
 from slipway.tasks import StepFailure
 from slipway_local.pods.simulated import Script
@@ -39,7 +41,7 @@ phase: Healthy
   Normal: Promoted"""
 
 
-def deployed(**spec: object) -> Simulation:
+def deployed(**spec: Any) -> Simulation:
     simulation = Simulation(model_deployment(**spec))
     simulation.run(healthy)
     return simulation

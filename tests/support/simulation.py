@@ -118,7 +118,7 @@ class Simulation:
         fail_at: int | None = None,
         when: Literal["before", "after"] = "before",
     ) -> None:
-        """Tick until the status says so; at call ``fail_at`` the operator dies and a new one starts.
+        """Tick until the status says so; at call ``fail_at`` a new operator replaces the dead one.
 
         Raises:
             AssertionError: not within ``seconds`` of virtual time.
