@@ -27,12 +27,14 @@ class Profile:
     Attributes:
         conv_time, matmul_time: of one fp32 run, by ONNX Runtime's profiler.
         conv_weights, matmul_weights: of all initialisers' bytes, as direct inputs of the operator.
+        fused: rewrites that were found, for instance ``2 gelu``; variants build on them.
     """
 
     conv_time: float
     matmul_time: float
     conv_weights: float
     matmul_weights: float
+    fused: tuple[str, ...] = ()
 
 
 class Recipe(WireModel):
@@ -40,6 +42,7 @@ class Recipe(WireModel):
 
     Attributes:
         reduce_range: 7-bit weights, for CPUs without VNNI where 8-bit products saturate.
+        fused: rewrites of the graph on which it builds.
         blocked: why it cannot be built here, if so.
     """
 
@@ -47,6 +50,7 @@ class Recipe(WireModel):
     quantization: QuantizationMode | None = None
     per_channel: bool = True
     reduce_range: bool = False
+    fused: tuple[str, ...] = ()
     blocked: str | None = None
 
     @property
@@ -55,12 +59,14 @@ class Recipe(WireModel):
         grain = "per channel" if self.per_channel else "per tensor"
         match self.quantization:
             case None:
-                return "converted, not quantised"
+                words = "fp32"
             case QuantizationMode.DYNAMIC:
-                return f"dynamic INT8 {grain} on MatMul, Gemm"
+                words = f"dynamic INT8 {grain} on MatMul, Gemm"
             case QuantizationMode.STATIC:
-                bits = ", 7-bit weights" if self.reduce_range else ""
-                return f"static QDQ U8S8 {grain} on Conv, MatMul, Gemm{bits}"
+                words = f"static QDQ U8S8 {grain} on Conv, MatMul, Gemm"
+        if self.reduce_range:
+            words += ", 7-bit weights"
+        return words + (f", fused ({', '.join(self.fused)})" if self.fused else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ def plan(
             return Plan((baseline,), ("mode is ConvertOnly: no variant was built",))
         case OptimizationMode.EXPLICIT:
             wished = tuple(
-                _explicit(candidate, calibration_rows, vnni=vnni)
+                _explicit(candidate, profile.fused, calibration_rows, vnni=vnni)
                 for candidate in optimization.candidates
                 if candidate.name != BASELINE
             )
@@ -97,23 +103,28 @@ def plan(
             return _auto(baseline, profile, calibration_rows, vnni=vnni)
 
 
-def _explicit(candidate: Candidate, calibration_rows: int, *, vnni: bool) -> Recipe:
+def _explicit(
+    candidate: Candidate, fused: tuple[str, ...], calibration_rows: int, *, vnni: bool
+) -> Recipe:
     static = candidate.quantization.mode is QuantizationMode.STATIC
     return Recipe(
         name=candidate.name,
         quantization=candidate.quantization.mode,
         per_channel=candidate.quantization.per_channel,
         reduce_range=static and not vnni,
+        fused=fused,
         blocked=_NO_ROWS if static and calibration_rows == 0 else None,
     )
 
 
 def _auto(baseline: Recipe, profile: Profile, calibration_rows: int, *, vnni: bool) -> Plan:
     recipes, notes = [baseline], []
+    if profile.fused:
+        recipes.append(Recipe(name="fp32-fused", fused=profile.fused))
     matmul = max(profile.matmul_time, profile.matmul_weights)
     conv = max(profile.conv_time, profile.conv_weights)
     if matmul >= MIN_SHARE:
-        recipes.append(Recipe(name="int8-dynamic", quantization=QuantizationMode.DYNAMIC))
+        recipes.append(_int8("int8-dynamic", QuantizationMode.DYNAMIC, profile))
     else:
         notes.append(f"int8-dynamic not built: {_mix('MatMul and Gemm', matmul)}")
     if max(conv, matmul) < MIN_SHARE:
@@ -121,10 +132,13 @@ def _auto(baseline: Recipe, profile: Profile, calibration_rows: int, *, vnni: bo
     elif calibration_rows == 0:
         notes.append(f"int8-static not built: {_NO_ROWS}")
     else:
-        recipes.append(
-            Recipe(name="int8-static", quantization=QuantizationMode.STATIC, reduce_range=not vnni)
-        )
+        static = _int8("int8-static", QuantizationMode.STATIC, profile)
+        recipes.append(static.model_copy(update={"reduce_range": not vnni}))
     return Plan(tuple(recipes), tuple(notes))
+
+
+def _int8(name: str, mode: QuantizationMode, profile: Profile) -> Recipe:
+    return Recipe(name=name, quantization=mode, fused=profile.fused)
 
 
 _NO_ROWS: Final = "static quantisation needs real rows to calibrate with: set validation.dataset"

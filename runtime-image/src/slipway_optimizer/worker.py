@@ -34,6 +34,7 @@ class WorkerTask(WireModel):
     action: Literal["normalise", "quantize", "convert-sklearn"]
     source: str
     target: str
+    fused_target: str | None = None
     feeds: str | None = None
     recipe: Recipe | None = None
 
@@ -44,6 +45,7 @@ class WorkerResult(WireModel):
     reason: str | None = None  # CamelCase, when the user must act
     message: str = ""
     notes: tuple[str, ...] = ()
+    fused: tuple[str, ...] = ()  # what was fused into the file ``fused_target``
     classes: tuple[int | str, ...] | None = None
     output: str | None = None
     figures: dict[str, float | int | str] = Field(default_factory=dict)
@@ -121,10 +123,12 @@ def main(task_file: Path) -> None:
 
 
 def _normalise(task: WorkerTask) -> WorkerResult:
-    from slipway_optimizer.passes.normalise import normalise
+    from slipway_optimizer.passes.normalise import normalise, write_fused
 
-    feeds = load_npz(Path(task.feeds or ""), limit=MAX_BYTES)
-    return WorkerResult(notes=normalise(Path(task.source), Path(task.target), feeds))
+    feeds, target = load_npz(Path(task.feeds or ""), limit=MAX_BYTES), Path(task.target)
+    notes = normalise(Path(task.source), target, feeds)
+    fused, left_out = write_fused(target, Path(task.fused_target or ""), feeds)
+    return WorkerResult(notes=notes if left_out is None else (*notes, left_out), fused=fused)
 
 
 def _quantize(task: WorkerTask) -> WorkerResult:

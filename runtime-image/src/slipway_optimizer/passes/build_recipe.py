@@ -1,5 +1,6 @@
-"""From a recipe to a file: which pass builds it, and whether that changed anything."""
+"""From a recipe to a file: which pass builds it, and whether that quantised anything."""
 
+import shutil
 from pathlib import Path
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
@@ -24,7 +25,9 @@ def build(recipe: Recipe, source: Path, target: Path, calibration: str | None) -
         words = str(error).strip().splitlines()
         message = f"the quantiser failed: {type(error).__name__}: {words[0] if words else ''}"
         raise Refused("BuildFailed", message[:300]) from error
-    if not any(node.op_type in _QUANTISED for node in load(target).graph.node):
+    if recipe.quantization is not None and not any(
+        node.op_type in _QUANTISED for node in load(target).graph.node
+    ):
         raise Refused("NothingToQuantize", f"{recipe.text} found no operator with fixed weights")
 
 
@@ -46,4 +49,4 @@ def _quantize(recipe: Recipe, source: Path, target: Path, calibration: str | Non
                 reduce_range=recipe.reduce_range,
             )
         case None:
-            raise Refused("BuildFailed", "the recipe names no quantisation")
+            shutil.copyfile(source, target)

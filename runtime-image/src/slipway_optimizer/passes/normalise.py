@@ -14,6 +14,7 @@ from slipway_optimizer.arrays import Arrays
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import opset_of, signature_of
 from slipway_optimizer.metrics import sqnr_db
+from slipway_optimizer.passes.fuse import fuse
 from slipway_optimizer.session import Model, optimise_basic
 
 TARGET_OPSET: Final = 17
@@ -51,6 +52,33 @@ def normalise(source: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
         else:
             attempt.replace(target)
     return tuple(notes)
+
+
+def write_fused(source: Path, target: Path, feeds: Arrays) -> tuple[tuple[str, ...], str | None]:
+    """Write a fused version of a normalised model, if there is anything to fuse.
+
+    Args:
+        source: the normalised model.
+        target: a new file, written only when something was fused and answers stayed equal.
+        feeds: rows to compare on.
+
+    Returns:
+        What was fused, and why it was left out, if so.
+
+    Raises:
+        Refused: the source itself does not load or run.
+    """
+    reference = Model(source, threads=1).run_rows(feeds)
+    try:
+        fused, found = fuse(onnx.load_model(source, load_external_data=False))
+        if not any(found.values()):
+            return (), None
+        onnx.save_model(fused, target)
+        _require_equal(target, reference, feeds)
+    except Exception as error:  # noqa: BLE001 - an optional rewrite of a graph nobody vouches for
+        target.unlink(missing_ok=True)
+        return (), f"fusion left out: {_first_line(error)}"
+    return tuple(f"{count} {name}" for name, count in found.items() if count), None
 
 
 def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:

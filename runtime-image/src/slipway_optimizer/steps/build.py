@@ -25,6 +25,7 @@ _TIMEOUT: Final = 1_800.0  # seconds for one child; the Job's own deadline is ab
 _FEW_ROWS: Final = 16
 _PROFILE_RUNS: Final = 8
 _CALIBRATION: Final = "calibration.npz"
+_FUSED: Final = "fused.onnx"
 _EXPECTED_TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
 
 
@@ -48,9 +49,9 @@ def build(job: Job) -> None:
     rows = load_rows(job, found, model, signature, answers=answers)
     figures |= _compare_expected(rows.judging, model)
     baseline = job.work.candidates / f"{BASELINE}.onnx"
-    notes = _normalise(job, converted, baseline, _few(rows))
+    notes, fused = _normalise(job, converted, baseline, _few(rows))
     planned = plan(
-        _profile(job, baseline, _few(rows)),
+        _profile(job, fused, _few(rows)),
         job.request.optimization,
         calibration_rows=0 if rows.calibration is None else rows.calibration.rows,
         vnni=multiplies_int8(found.hardware),
@@ -123,23 +124,42 @@ def _compare_expected(rows: Dataset, model: Model) -> dict[str, float | int | st
     return {"expected_rows": rows.rows, "expected_max_difference": worst}
 
 
-def _normalise(job: Job, converted: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
+def _normalise(
+    job: Job, converted: Path, target: Path, feeds: Arrays
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Write the baseline and, if there is something to fuse, the graph that variants build on.
+
+    Returns:
+        Notes on what was left out, and what was fused.
+    """
     job.progress.say("normalise")
     rows = job.work.scratch / "rows.npz"
     save_npz(rows, feeds)
     task = WorkerTask(
-        action="normalise", source=str(converted), target=str(target), feeds=str(rows)
+        action="normalise",
+        source=str(converted),
+        target=str(target),
+        fused_target=str(job.work.scratch / _FUSED),
+        feeds=str(rows),
     )
     try:
-        return _isolated(job, task).notes
+        result = _isolated(job, task)
     except Refused as error:
         if error.reason not in ("BuildCrashed", "BuildTimeout"):
             raise
         shutil.copyfile(converted, target)
-        return (f"normalisation left out: {error}",)
+        return (f"normalisation left out: {error}",), ()
+    if result.fused:
+        job.progress.say(f"fused: {', '.join(result.fused)}")
+    return result.notes, result.fused
 
 
-def _profile(job: Job, path: Path, feeds: Arrays) -> Profile:
+def _base_of_variants(job: Job, fused: tuple[str, ...]) -> Path:
+    return job.work.scratch / _FUSED if fused else job.work.candidates / f"{BASELINE}.onnx"
+
+
+def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
+    path = _base_of_variants(job, fused)
     runs = min(_PROFILE_RUNS, rows_of(feeds))
     singles = [take(feeds, slice(n, n + 1)) for n in range(runs)]
     time = session.time_by_operator(path, singles, job.work.scratch)
@@ -151,6 +171,7 @@ def _profile(job: Job, path: Path, feeds: Arrays) -> Profile:
         matmul_time=sum(time.get(name, 0.0) for name in matmul),
         conv_weights=sum(weights.get(name, 0.0) for name in conv),
         matmul_weights=sum(weights.get(name, 0.0) for name in matmul),
+        fused=fused,
     )
 
 
@@ -175,7 +196,7 @@ def _build_one(job: Job, recipe: Recipe) -> BuiltCandidate:
     name = f"{recipe.name}.onnx"
     task = WorkerTask(
         action="quantize",
-        source=str(job.work.candidates / f"{BASELINE}.onnx"),
+        source=str(_base_of_variants(job, recipe.fused)),
         target=str(job.work.candidates / name),
         feeds=str(job.work.scratch / _CALIBRATION),
         recipe=recipe,

@@ -21,7 +21,7 @@ from slipway_optimizer.steps.rows import Answers, judged_output, load_rows
 from slipway_optimizer.verdict import judge, source_refusal
 from slipway_optimizer.workdir import BuildRecord, BuiltCandidate, FetchRecord, ValidateRecord
 
-_SECONDS_EACH: Final = 2.5
+_SECONDS_EACH: Final = 1.25
 
 
 def validate(job: Job) -> None:
