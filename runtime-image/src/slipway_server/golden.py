@@ -103,8 +103,10 @@ def difference(found: Array, expected: Array, tolerance: Tolerance) -> str:
         wrong = np.flatnonzero(found.ravel() != expected.ravel())
         if not wrong.size:
             return ""
-        first = wrong[0]
-        return f"{found.ravel()[first]!r} instead of {expected.ravel()[first]!r}"
+        one = slice(wrong[0], wrong[0] + 1)
+        return (
+            f"{found.ravel()[one].tolist()[0]!r} instead of {expected.ravel()[one].tolist()[0]!r}"
+        )
     want = expected.astype(np.float64)
     judged = np.isfinite(want)
     want = want[judged]

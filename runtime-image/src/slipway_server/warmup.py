@@ -83,7 +83,9 @@ def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
     one = _best_time(session, rows[0], clock, budget=_BUDGET_SECONDS / 10)
     inline = one < _INLINE_SECONDS
     best, cost, last = 1, one, one
-    if can_batch(session.inputs, session.outputs) and answers_do_not_mix(session, rows):
+    # To compare and to time the first batch takes eight runs: a slower model is not worth the wait.
+    affordable = 8 * one < _BUDGET_SECONDS and can_batch(session.inputs, session.outputs)
+    if affordable and answers_do_not_mix(session, rows):
         row_bytes = sum(array.nbytes for array in rows[0].values())
         for size in _SIZES:
             expected = 2 * last

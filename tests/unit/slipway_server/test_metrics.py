@@ -1,0 +1,61 @@
+from prometheus_client.parser import text_string_to_metric_families
+
+from slipway.contract import LATENCY_BUCKETS_SECONDS, Outcome, ServerMetric
+from slipway_server.metrics import Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def labels(**values: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({"model": "iris", **values}.items()))
+
+
+def test_what_was_counted_is_rendered_under_the_contract_names() -> None:
+    metrics = Metrics("iris", queued=lambda: 3)
+    metrics.in_flight, metrics.nonfinite = 2, 1
+    metrics.startup["load"] = 0.25
+    metrics.describe(revision="r1", variant="fp32", digest="sha256:0")
+    metrics.observe("rest", 200, outcome=Outcome.SUCCESS, seconds=0.0015)
+    metrics.observe("rest", 200, outcome=Outcome.SUCCESS, seconds=99.0)
+    metrics.observe("grpc", "NOT_FOUND", outcome=Outcome.CLIENT_ERROR, seconds=0.001)
+    found = samples(metrics)
+    ok = {"door": "rest", "code": "200"}
+    assert found[ServerMetric.REQUESTS, labels(**ok, outcome="success")] == 2
+    missing = {"door": "grpc", "code": "NOT_FOUND", "outcome": "client_error"}
+    assert found[ServerMetric.REQUESTS, labels(**missing)] == 1
+    assert found[f"{ServerMetric.LATENCY}_count", labels(**ok)] == 2
+    assert found[f"{ServerMetric.LATENCY}_sum", labels(**ok)] == 99.0015
+    assert found[ServerMetric.NONFINITE, labels()] == 1
+    assert found[ServerMetric.INFLIGHT, labels()] == 2
+    assert found[ServerMetric.QUEUED, labels()] == 3
+    info = labels(revision="r1", variant="fp32", digest="sha256:0")
+    assert found[ServerMetric.INFO, info] == 1
+    assert found[ServerMetric.STARTUP, labels(phase="load")] == 0.25
+
+
+def test_buckets_are_cumulative_and_a_bound_belongs_to_its_bucket() -> None:
+    metrics = Metrics("iris", queued=lambda: 0)
+    for seconds in (0.0005, 0.001, 0.0011, 11.0):
+        metrics.observe("v1", 200, outcome=Outcome.SUCCESS, seconds=seconds)
+    found = samples(metrics)
+
+    def bucket(bound: str) -> float:
+        return found[f"{ServerMetric.LATENCY}_bucket", labels(door="v1", code="200", le=bound)]
+
+    assert [bucket(bound) for bound in ("0.0005", "0.001", "0.002")] == [1, 2, 3]
+    assert [bucket(bound) for bound in ("10", "+Inf")] == [3, 4]
+    bounds = [name for name, _ in found if name.endswith("_bucket")]
+    assert len(bounds) == len(LATENCY_BUCKETS_SECONDS) + 1
+
+
+def test_label_values_are_escaped() -> None:
+    metrics = Metrics('a"b\\c\nd', queued=lambda: 0)
+    (sample,) = [key for key in samples(metrics) if key[0] == ServerMetric.QUEUED]
+    assert dict(sample[1])["model"] == 'a"b\\c\nd'
