@@ -1,0 +1,107 @@
+"""Small ONNX models with one property each."""
+
+from collections.abc import Sequence
+
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+Shape = Sequence[int | str]
+
+
+def double(shape: Shape = ("N", 2)) -> bytes:
+    """y = 2 x."""
+    nodes = [
+        helper.make_node("Constant", [], ["two"], value_float=2.0),
+        helper.make_node("Mul", ["x", "two"], ["y"]),
+    ]
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
+def logarithm() -> bytes:
+    """y = ln x: NaN below zero, infinite at zero."""
+    nodes = [helper.make_node("Log", ["x"], ["y"])]
+    shape = ("N", 2)
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
+def text() -> bytes:
+    """t = s, for strings."""
+    nodes = [helper.make_node("Identity", ["s"], ["t"])]
+    string = TensorProto.STRING
+    return _model(nodes, [("s", string, ("N",))], [("t", string, ("N",))])
+
+
+def pick() -> bytes:
+    """value = row[place] for each row, and the place again: two inputs, two outputs."""
+    nodes = [
+        helper.make_node("GatherElements", ["row", "place"], ["value"], axis=1),
+        helper.make_node("Identity", ["place"], ["again"]),
+    ]
+    return _model(
+        nodes,
+        [("row", TensorProto.DOUBLE, ("N", 3)), ("place", TensorProto.INT64, ("N", 1))],
+        [("value", TensorProto.DOUBLE, ("N", 1)), ("again", TensorProto.INT64, ("N", 1))],
+    )
+
+
+def normalised() -> bytes:
+    """y = x / sum of all of x: every row changes every answer, so it must not be batched."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Div", ["x", "sum"], ["y"]),
+    ]
+    shape = ("N", 2)
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
+def slow() -> bytes:
+    """y = x after as many turns of a loop as the first number of x says."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("MatMul", ["state", "eye"], ["product"]),
+            helper.make_node("Softmax", ["product"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, [64, 64]),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, [64, 64]),
+        ],
+    )
+    nodes = [
+        helper.make_node("Constant", [], ["side"], value_ints=[64, 64]),
+        helper.make_node("ConstantOfShape", ["side"], ["start"]),
+        helper.make_node("EyeLike", ["start"], ["eye"]),
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["turns"], to=TensorProto.INT64),
+        helper.make_node("Constant", [], ["unused"], value_int=1),
+        helper.make_node("Cast", ["unused"], ["yes"], to=TensorProto.BOOL),
+        helper.make_node("Loop", ["turns", "yes", "start"], ["end"], body=body),
+        helper.make_node("ReduceSum", ["end"], ["sum"], keepdims=0),
+        helper.make_node("Constant", [], ["zero"], value_float=0.0),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["y"]),
+    ]
+    shape = (1, 2)
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
+def _model(
+    nodes: list[NodeProto],
+    inputs: list[tuple[str, int, Shape]],
+    outputs: list[tuple[str, int, Shape]],
+) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*value) for value in outputs],
+    )
+    model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    data: bytes = model.SerializeToString()
+    return data

@@ -1,0 +1,155 @@
+"""The real inference server as a process, and small ways to talk to it."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway.tasks import ServingRequest
+
+_START_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Server:
+    """A running server; ``http`` and ``grpc`` are its ports."""
+
+    process: "subprocess.Popen[bytes]"
+    log_file: Path
+    http: int = 0
+    grpc: int = 0
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self.log_file.read_text()
+
+    def get(self, path: str) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, JSON (or text) and headers of a GET."""
+        return self.request("GET", path)
+
+    def post(self, path: str, value: Any) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, JSON and headers of a POST of JSON."""
+        return self.request("POST", path, json.dumps(value).encode())
+
+    def infer(self, *rows: list[float], name: str = "m") -> tuple[int, Any, Mapping[str, str]]:
+        """An inference request with FP32 rows for input ``x``."""
+        tensor = {"name": "x", "shape": [len(rows), len(rows[0])], "datatype": "FP32", "data": rows}
+        return self.post(f"/v2/models/{name}/infer", {"inputs": [tensor]})
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, JSON (or text) and headers of a request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=30)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            data = answer.read()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            is_json = headers.get("content-type") == "application/json"
+            return answer.status, json.loads(data) if is_json and data else data.decode(), headers
+        finally:
+            connection.close()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        text = self.get("/metrics")[1]
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=40)
+
+
+@contextlib.contextmanager
+def serving(
+    target: Path | None = None,
+    *,
+    name: str = "m",
+    env: Mapping[str, str] | None = None,
+    wait: bool = True,
+) -> Iterator[Server]:
+    """A server of ``target``, or of a pod's request that ``env`` names.
+
+    Args:
+        target: a folder or a model file.
+        name: of the model.
+        env: further variables.
+        wait: whether to return only when it is ready.
+    """
+    command = [sys.executable, "-m", "slipway_server", "serve"]
+    if target is not None:
+        command += [str(target), "--name", name, "--http-port", "0", "--grpc-port", "0"]
+    with tempfile.TemporaryDirectory(prefix="slipway-server-") as scratch:
+        log = Path(scratch, "log")
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                command, stdout=file, stderr=file, cwd=scratch, env=os.environ | dict(env or {})
+            )
+        server = Server(process, log)
+        try:
+            if wait:
+                wait_ready(server)
+            yield server
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait(timeout=10)
+
+
+def wait_ready(server: Server) -> None:
+    """Wait for the line that says ready, and read the ports from it."""
+    _wait_line(server, r" ready .* http=(\d+) grpc=(\d+)")
+
+
+def wait_listening(server: Server) -> None:
+    """Wait until the HTTP door is open, which is before the model is ready."""
+    _wait_line(server, r" listening http=(\d+)()")
+
+
+def _wait_line(server: Server, pattern: str) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        found = re.search(pattern, server.log())
+        if found:
+            server.http, server.grpc = int(found[1]), int(found[2] or 0)
+            return
+        if server.process.poll() is not None:
+            raise AssertionError(f"the server ended: {server.log()}")
+        time.sleep(0.01)
+    raise AssertionError(f"the server did not get so far: {server.log()}")
+
+
+def pod_env(
+    request: ServingRequest, folder: Path, *, storage: Path | None = None
+) -> dict[str, str]:
+    """The environment of a pod: request file, work folder, termination log, any free ports."""
+    (folder / "request.json").write_text(request.model_dump_json())
+    return {
+        "SLIPWAY_REQUEST_FILE": str(folder / "request.json"),
+        "SLIPWAY_STORAGE_DIR": str(storage or folder / "no-storage"),
+        "SLIPWAY_WORK_DIR": str(folder / "work"),
+        "SLIPWAY_TERMINATION_LOG": str(folder / "termination-log"),
+        "SLIPWAY_BIND_ADDRESS": "127.0.0.1",
+        "SLIPWAY_HTTP_PORT": "0",
+        "SLIPWAY_GRPC_PORT": "0",
+        "SLIPWAY_DRAIN_SECONDS": "0",
+    }
