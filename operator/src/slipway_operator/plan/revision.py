@@ -39,7 +39,7 @@ class Snapshot(WireModel):
     server_image: str
     optimizer_image: str
     artifacts_uri: str
-    artifacts_storage: Storage | None
+    artifacts_storage: Storage | None = None
 
 
 def user_fields(spec: Spec) -> dict[str, Any]:
