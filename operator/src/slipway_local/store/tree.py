@@ -1,21 +1,32 @@
 """JSON trees: copies and RFC 7386 merge patches. Pure."""
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def clone(value: T) -> T:
-    """A deep copy of JSON; several times faster than ``copy.deepcopy``, which knows more types."""
+    """A deep copy of JSON, as if it had been written and read: tuples are lists, enums values.
+
+    Raises:
+        TypeError: something in it is not JSON.
+    """
     return _clone(value)  # type: ignore[no-any-return] # JSON in, the same JSON out
 
 
 def _clone(value: Any) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
     if isinstance(value, dict):
-        return {key: _clone(child) for key, child in value.items()}
+        return {_clone(key): _clone(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [_clone(child) for child in value]
-    return value
+    for base in (str, int, float):
+        if isinstance(value, base):
+            return str.__str__(value) if base is str else base(value)
+    raise TypeError(f"{kind.__name__} has no place in JSON: {value!r}")
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

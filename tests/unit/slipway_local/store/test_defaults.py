@@ -1,8 +1,7 @@
-from tests.support import builders, manifests
-from tests.support.manifests import container, template
-
 from slipway_local.clock import VirtualClock
 from slipway_local.objects import Objects
+from tests.support import builders, manifests
+from tests.support.manifests import container, template
 
 
 def objects() -> Objects:

@@ -1,3 +1,6 @@
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+
 import pytest
 
 from slipway_local.store.tree import clone, merge_patch
@@ -41,3 +44,24 @@ def test_a_clone_shares_nothing_with_its_original() -> None:
     copy["a"][0]["b"] = 2
 
     assert original == {"a": [{"b": 1}]}
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+class Code(IntEnum):
+    BAD = 65
+
+
+def test_a_clone_is_what_json_would_make_of_it() -> None:
+    copy = clone({Color.RED: (Color.RED, Code.BAD, True, None, 1.5)})
+
+    assert copy == {"red": ["red", 65, True, None, 1.5]}
+    assert [type(value) for value in copy["red"]] == [str, int, bool, type(None), float]
+    assert [type(key) for key in copy] == [str]
+
+
+def test_what_is_no_json_is_a_bug_of_the_caller() -> None:
+    with pytest.raises(TypeError, match="datetime has no place in JSON"):
+        clone({"a": datetime(2026, 1, 1, tzinfo=UTC)})

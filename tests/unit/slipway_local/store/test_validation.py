@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.support import builders, manifests
-from tests.support.manifests import container, merged, template
 
 from slipway.errors import Invalid
 from slipway_local.clock import VirtualClock
 from slipway_local.objects import Objects
+from tests.support import builders, manifests
+from tests.support.manifests import container, merged, template
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a name with capitals": (manifests.config_map("Web"), "metadata.name"),
