@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from slipway_local.objects import Objects
 from slipway_local.store import schema
 from slipway_local.store.history import Scope
 from slipway_local.store.selectors import parse_selector
 from slipway_local.store.tree import clone
-from slipway_operator.kube.cluster import Listing, WatchEvent
+from slipway_operator.kube.cluster import Cluster, Listing, WatchEvent
 from slipway_operator.plan.objects import Object, Ref
 
 
@@ -78,3 +79,7 @@ class ObjectsApi:
         """Delete in the background."""
         await asyncio.sleep(0)
         self._objects.delete(ref, uid=uid)
+
+
+if TYPE_CHECKING:
+    _: type[Cluster] = ObjectsApi

@@ -173,6 +173,8 @@ class Objects:
             NotFound: no such object.
         """
         record = self._record(ref)
+        if record.object.get("status") == (status or {}):
+            return record.object
         new = {**record.object, "status": clone(status or {})}
         if ref.kind == contract.KIND:
             validation.check_status(new)

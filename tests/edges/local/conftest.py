@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support import standin
 
 from slipway_local.cluster import RunningCluster
+from tests.support import standin
 
 STANDIN = (sys.executable, standin.__file__)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from slipway_local.cluster import RunningCluster
 from tests.support import standin
 from tests.support.manifests import container, deployment, pod, ref
 from tests.support.waiting import until
-
-from slipway_local.cluster import RunningCluster
 
 PROGRAM = """
 import asyncio, sys

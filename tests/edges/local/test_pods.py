@@ -13,13 +13,13 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.support import manifests
-from tests.support.manifests import container, merged, ref, secret
-from tests.support.waiting import until
 
 from slipway_local.cluster import RunningCluster
 from slipway_local.controllers.owning import is_ready
 from slipway_operator.plan.objects import Object
+from tests.support import manifests
+from tests.support.manifests import container, merged, ref, secret
+from tests.support.waiting import until
 
 PROBE = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}
 

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.support.manifests import container, merged, pod, ref, service
-from tests.support.waiting import until
 
 from slipway_local.addresses import Addresses
 from slipway_local.clock import RealClock
 from slipway_local.controllers.service import Endpoint
 from slipway_local.objects import Objects
 from slipway_local.services import PortProxy, ServiceProxies, url_of
+from tests.support.manifests import container, merged, pod, ref, service
+from tests.support.waiting import until
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HOST = "127.0.0.1"

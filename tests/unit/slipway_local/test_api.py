@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
-from tests.support.manifests import config_map, ref
 
 from slipway_local.api import ObjectsApi
 from slipway_local.clock import VirtualClock
 from slipway_local.objects import Objects
 from slipway_operator.kube.cluster import Cluster, Gone, WatchEvent
+from tests.support.manifests import config_map, ref
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 import pytest
-from tests.support.manifests import autoscaler, deployment, job, ref, service
 
 from slipway.errors import NotFound
 from slipway_local.clock import VirtualClock
 from slipway_local.cluster import LocalCluster
 from slipway_local.pods.simulated import SimulatedPods
+from tests.support.manifests import autoscaler, deployment, job, ref, service
 
 
 def test_a_cluster_at_rest_writes_nothing_and_says_nothing() -> None:

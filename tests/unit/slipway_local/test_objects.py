@@ -1,8 +1,6 @@
 """What an API server does with objects."""
 
 import pytest
-from tests.support import builders, manifests
-from tests.support.manifests import config_map, ref
 
 from slipway.errors import Conflict, Invalid, NotFound
 from slipway_local.clock import VirtualClock
@@ -11,6 +9,8 @@ from slipway_local.store.history import Scope
 from slipway_local.store.selectors import parse_selector
 from slipway_operator.kube.cluster import AlreadyExists, Gone
 from slipway_operator.plan.objects import Object, Ref
+from tests.support import builders, manifests
+from tests.support.manifests import config_map, ref
 
 
 @pytest.fixture

@@ -81,13 +81,13 @@ def with_condition(
     kind, value, reason, message = wanted
     entry = {"type": kind, "status": value, "reason": reason, "message": message}
     entry = {key: text for key, text in entry.items() if text}
-    moment = format_time(now)
     entries = list(status.get("conditions") or [])
     at = next((i for i, old in enumerate(entries) if old["type"] == kind), len(entries))
     old = entries[at] if at < len(entries) else {}
     times = ("lastTransitionTime", "lastUpdateTime")
     if {key: text for key, text in old.items() if key not in times} == entry:
         return entries
+    moment = format_time(now)
     since = old["lastTransitionTime"] if old.get("status") == value else moment
     stamp = {"lastUpdateTime": moment} if stamps_updates else {}
     entries[at : at + 1] = [{**entry, "lastTransitionTime": since, **stamp}]

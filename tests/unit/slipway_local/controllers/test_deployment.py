@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import manifests
-from tests.support.manifests import deployment, probed, ref, template
 
 from slipway_local.clock import VirtualClock
 from slipway_local.cluster import LocalCluster
@@ -14,6 +12,8 @@ from slipway_local.controllers.deployment import Bounds, Part, bounds_of, next_s
 from slipway_local.controllers.owning import is_ready
 from slipway_local.pods.simulated import Script, SimulatedPods
 from slipway_operator.plan.objects import Object, condition
+from tests.support import manifests
+from tests.support.manifests import deployment, probed, ref, template
 
 
 @pytest.mark.parametrize(

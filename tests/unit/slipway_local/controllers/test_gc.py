@@ -1,9 +1,8 @@
-from tests.support.manifests import config_map, namespace, owned_by, ref, secret
-
 from slipway_local.clock import VirtualClock
 from slipway_local.controllers import gc
 from slipway_local.objects import Objects
 from slipway_operator.plan.objects import Ref
+from tests.support.manifests import config_map, namespace, owned_by, ref, secret
 
 
 def objects() -> Objects:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.manifests import autoscaler, deployment, probed, ref, template
 
 from slipway_local.clock import VirtualClock
 from slipway_local.cluster import LocalCluster
@@ -12,6 +11,7 @@ from slipway_local.controllers.hpa import Proposal, Sample, propose, stabilize
 from slipway_local.pods.runtime import Usage
 from slipway_local.pods.simulated import SimulatedPods
 from slipway_operator.plan.objects import Object, condition, ref_of
+from tests.support.manifests import autoscaler, deployment, probed, ref, template
 
 
 def up(percent: float | None, *, ready: bool = True) -> Sample:

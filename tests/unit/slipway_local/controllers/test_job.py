@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.support.manifests import container, job, ref, template
 
 from slipway_local.clock import VirtualClock
 from slipway_local.cluster import LocalCluster
@@ -14,6 +13,7 @@ from slipway_local.controllers.job import retry_at
 from slipway_local.pods.runtime import Exit
 from slipway_local.pods.simulated import Script, SimulatedPods
 from slipway_operator.plan.objects import Object, condition
+from tests.support.manifests import container, job, ref, template
 
 Scripts = dict[str, list[Script]]  # by container: what its k-th run in the Job does
 

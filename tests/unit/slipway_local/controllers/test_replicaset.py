@@ -1,8 +1,7 @@
 from typing import Any
 
-from tests.support.manifests import merged, pod
-
 from slipway_local.controllers.replicaset import deletion_order
+from tests.support.manifests import merged, pod
 
 
 def seen(name: str, *, phase: str = "Running", ready: str = "", **rest: Any) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-from tests.support.manifests import container, pod, probed, ref, service
-
 from slipway_local.clock import VirtualClock
 from slipway_local.cluster import LocalCluster
 from slipway_local.controllers.service import Endpoint, endpoints
 from slipway_local.pods.simulated import SimulatedPods
 from slipway_operator.plan.objects import Object
+from tests.support.manifests import container, pod, probed, ref, service
 
 
 def names(cluster: LocalCluster) -> list[str]:

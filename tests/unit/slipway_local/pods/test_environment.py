@@ -1,12 +1,12 @@
 from pathlib import Path
 
 import pytest
-from tests.support.manifests import container, merged, pod
 
 from slipway.errors import Invalid
 from slipway_local.pods.environment import Room, cpu_threads, environment
 from slipway_local.pods.volumes import Mount
 from slipway_operator.plan.objects import Object
+from tests.support.manifests import container, merged, pod
 
 ROOM = Room(own=Path("/run/c"), shared=Path("/run/v"))
 POD = merged(

@@ -4,7 +4,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.support.manifests import container, merged, pod, probed, ref, secret
 
 from slipway.errors import NotFound
 from slipway_local.clock import VirtualClock
@@ -12,6 +11,7 @@ from slipway_local.cluster import LocalCluster
 from slipway_local.pods.runtime import Exit
 from slipway_local.pods.simulated import Behaviour, Script, SimulatedPods
 from slipway_operator.plan.objects import Object, condition
+from tests.support.manifests import container, merged, pod, probed, ref, secret
 
 READY = {"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1}
 

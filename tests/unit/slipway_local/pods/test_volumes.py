@@ -1,11 +1,11 @@
 import base64
 
 import pytest
-from tests.support.manifests import container, merged, pod, secret
 
 from slipway.errors import Invalid
 from slipway_local.pods.volumes import Mount, mounts_of
 from slipway_operator.plan.objects import Object
+from tests.support.manifests import container, merged, pod, secret
 
 STORE = secret("store", {"AWS_REGION": base64.b64encode(b"eu-1").decode()})
 REQUEST = {"fieldRef": {"fieldPath": "metadata.annotations['slipway.dev/request']"}}
