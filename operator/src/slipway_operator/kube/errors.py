@@ -21,7 +21,7 @@ def error_of(status: int, body: bytes, *, what: str, retry_after: str | None) ->
     details = _details(body)
     text = f"{what}: {details.get('message') or f'HTTP {status}'}"[:_TEXT_LIMIT]
     reason = details.get("reason")
-    if status == 404:
+    if status == 404 or _is_terminating(details):
         return NotFound(text)
     if status == 409:
         return AlreadyExists(text) if reason == "AlreadyExists" else Conflict(text)
@@ -38,6 +38,12 @@ def _details(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _is_terminating(details: dict[str, Any]) -> bool:
+    """Whether the namespace is going, which forbids (403) to create anything in it."""
+    causes = (details.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client.rest import RESTClientObject
 
 from slipway.errors import Invalid, SlipwayError, Transient
 from slipway_operator.kube.errors import error_of
@@ -42,7 +43,10 @@ async def load_configuration(kubeconfig: str | None = None, context: str | None 
             )
         else:
             await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call] # no stubs
-                config_file=kubeconfig, context=context, client_configuration=configuration
+                # The client read KUBECONFIG when it was imported; it may have been set since.
+                config_file=kubeconfig or os.environ.get("KUBECONFIG"),
+                context=context,
+                client_configuration=configuration,
             )
     except (kubernetes_config.ConfigException, OSError, ValueError) as error:
         raise Invalid(
@@ -75,6 +79,7 @@ class HttpApi:
 
     def __init__(self, configuration: Any) -> None:
         self._api = kubernetes_client.ApiClient(configuration)
+        self._rest = self._api.rest_client = _Rest(configuration)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -137,11 +142,46 @@ class HttpApi:
             header_params={"Accept": JSON, "Content-Type": request.content_type},
             auth_settings=["BearerToken"],
         )
-        answer = await self._api.call_api(
-            method, url, headers, request.body, _request_timeout=request.timeout
+        data = None if request.body is None else encode(request.body)
+        return await self._rest.send(method, url, headers, data=data, timeout=request.timeout)
+
+
+class _Rest(RESTClientObject):
+    """The client's connections, with bodies that are encoded already."""
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        data: bytes | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        if self.pool_manager is None:
+            self.pool_manager = self._create_pool_manager()
+        options: dict[str, Any] = {}
+        if self.configuration.tls_server_name:
+            options["server_hostname"] = self.configuration.tls_server_name
+        if self.proxy:
+            options |= {"proxy": self.proxy, "proxy_headers": self.proxy_headers}
+        response: aiohttp.ClientResponse = await self.pool_manager.request(
+            method, url, headers=headers, data=data, timeout=timeout, **options
         )
-        response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def encode(body: Object) -> bytes:
+    """JSON exactly as Go writes it: no blanks, ``<>&`` and two line separators escaped.
+
+    The API server keeps the bytes of a ControllerRevision's ``data`` as they came, and after any
+    patch compares them with its own encoding of them: other bytes are «a change of an immutable
+    field».
+    """
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    for special in "<>&\u2028\u2029":  # only inside strings can they be
+        text = text.replace(special, f"\\u{ord(special):04x}")
+    return text.encode()
 
 
 def _silence(request: Request, error: Exception) -> Transient:
