@@ -4,6 +4,8 @@ Only ``on.event`` is used: it makes no write, no annotation and no finalizer, an
 object's annotations can mislead it. What it misses across a relist, the manager's resync repairs.
 """
 
+import asyncio
+import signal
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, cast
 
@@ -53,13 +55,26 @@ def registry(on_event: Callable[[WatchEvent], None]) -> kopf.OperatorRegistry:
     return found
 
 
+class _AllTasks(Collection[Any]):
+    """Every task there is or will be."""
+
+    def __contains__(self, task: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
 async def serve(
-    on_event: Callable[[WatchEvent], None], *, namespaces: Collection[str], stop_flag: Any
+    on_event: Callable[[WatchEvent], None], *, namespaces: Collection[str], stop_flag: asyncio.Event
 ) -> None:
-    """Run kopf until ``stop_flag`` is set."""
+    """Run kopf until ``stop_flag`` is set, which SIGTERM and SIGINT do, too."""
     settings = kopf.OperatorSettings()
     configure(settings)
-    await kopf.operator(
+    tasks = await kopf.spawn_tasks(
         registry=registry(on_event),
         settings=settings,
         standalone=True,
@@ -67,3 +82,9 @@ async def serve(
         namespaces=list(namespaces),
         stop_flag=stop_flag,
     )
+    # kopf has just taken the signals for itself: they would end its watch and nothing else.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop_flag.set)
+    # At its end kopf waits 5 s for every task of the process that is younger than itself, then
+    # cancels it. Ours are none of its business.
+    await kopf.run_tasks(tasks, ignored=_AllTasks())
