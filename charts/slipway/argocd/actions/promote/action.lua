@@ -1,0 +1,12 @@
+-- Go to the next step now. The value names the revision and the step meant: it is carried out once,
+-- and one that comes too late changes nothing.
+local status = obj.status or {}
+if status.canary == nil or status.rollout == nil then
+  return obj
+end
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["slipway.dev/promote"] =
+  status.canary.revision .. "/" .. status.rollout.stepStartedAt
+return obj
