@@ -18,6 +18,7 @@ import re
 import sys
 import zipfile
 from collections import defaultdict
+from collections.abc import Iterator
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -101,7 +102,7 @@ def _pinned() -> set[str]:
     return {m[1].lower().replace("_", "-") for m in re.finditer(r"^([\w.-]+)==", text, re.M)}
 
 
-def _candidates(distribution: str):
+def _candidates(distribution: str) -> Iterator[tuple[str, str, str]]:
     try:
         found = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:

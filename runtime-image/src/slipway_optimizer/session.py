@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import onnxruntime as ort
 
 from slipway.artifacts.manifest import Tensor
-from slipway_optimizer.arrays import Arrays, concatenate, rows_of, take
+from slipway_optimizer.arrays import Array, Arrays, concatenate, rows_of, take
 from slipway_optimizer.failures import Refused
 
 _CPU: Final = ["CPUExecutionProvider"]
@@ -41,7 +42,7 @@ class Model:
             if not _is_runtime_error(error):
                 raise
             raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
-        return dict(zip(self._outputs, values, strict=True))
+        return {name: _plain(v) for name, v in zip(self._outputs, values, strict=True)}
 
     def run_rows(self, rows: Arrays, *, batch: int = 1) -> Arrays:
         """All rows, ``batch`` at a time, outputs in the order of rows.
@@ -63,6 +64,11 @@ class Model:
                     )
             parts.append(outputs)
         return concatenate(parts)
+
+
+def _plain(value: Array) -> Array:
+    """Text as fixed-width text, which ``.npz`` files hold without pickling."""
+    return value.astype(np.str_) if value.dtype.kind == "O" else value
 
 
 def time_by_operator(path: Path, feeds: Sequence[Arrays], scratch: Path) -> dict[str, float]:

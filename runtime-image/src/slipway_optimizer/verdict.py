@@ -130,17 +130,11 @@ class _Judged:
                 f"NotClose: SQNR {_db(facts.sqnr_db)} is below {CLOSE_DB:.0f} dB and "
                 f"{_share(facts.agreement)} of answers agree, at least {MIN_AGREEMENT:.0%} must"
             )
-        if self._too_slow(facts):
-            return Verdict.FAILED, (
-                f"Slower: latency ratio {facts.ratio:.2f}, upper bound {facts.ratio_upper:.2f}, "
-                f"is not within {MAX_SLOWDOWN} of fp32"
-            )
+        if self.optimization.objective is Objective.MIN_LATENCY_P95:
+            slow = _slowness(facts)
+            if slow is not None:
+                return Verdict.FAILED, slow
         return Verdict.PASSED, "GatesPassed" if self.evidence.labelled else "NumericOnly"
-
-    def _too_slow(self, facts: Facts) -> bool:
-        if self.optimization.objective is not Objective.MIN_LATENCY_P95:
-            return False
-        return facts.ratio_upper is None or facts.ratio_upper > MAX_SLOWDOWN
 
     def _best(self, passing: list[Facts]) -> Facts:
         """Ties go to the earlier one; for latency the bound counts, not a lucky middle."""
@@ -234,6 +228,17 @@ def _gate_reason(result: GateResult) -> str:
     if result.verdict is Verdict.INCONCLUSIVE:
         return "GateInconclusive"
     return "".join(word.capitalize() for word in result.metric.split("_")) + "GateFailed"
+
+
+def _slowness(facts: Facts) -> str | None:
+    if facts.ratio is None or facts.ratio_upper is None:
+        return "NotMeasured: its latency was not measured, so it may be slower than fp32"
+    if facts.ratio_upper <= MAX_SLOWDOWN:
+        return None
+    return (
+        f"Slower: latency ratio {facts.ratio:.2f}, upper bound {facts.ratio_upper:.2f}, is not "
+        f"within {MAX_SLOWDOWN} of fp32"
+    )
 
 
 def _is_close(facts: Facts) -> bool:

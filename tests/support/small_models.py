@@ -1,0 +1,75 @@
+"""Small ONNX models and data sets, built in memory."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+FEATURES, CLASSES = 8, 3
+Array = NDArray[Any]
+
+
+def classifier(*nodes: onnx.NodeProto, **constants: Array) -> onnx.ModelProto:
+    """``x`` float [n, 8] -> ``p`` float [n, 3], a softmax over the first three features.
+
+    ``nodes`` come between the probabilities (``probabilities``) and ``p``; without any, they are
+    the same. ``constants`` are further initialisers.
+    """
+    weights = np.zeros((FEATURES, CLASSES), np.float32)
+    weights[:CLASSES] = np.eye(CLASSES) * 4
+    last = "probabilities" if nodes else "p"
+    return model_of(
+        [
+            helper.make_node("Gemm", ["x", "weights", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], [last], axis=-1),
+            *nodes,
+        ],
+        inputs={"x": (TensorProto.FLOAT, ["n", FEATURES])},
+        outputs={"p": (TensorProto.FLOAT, ["n", CLASSES])},
+        weights=weights,
+        bias=np.zeros(CLASSES, np.float32),
+        **constants,
+    )
+
+
+def model_of(
+    nodes: list[onnx.NodeProto],
+    *,
+    inputs: dict[str, tuple[int, list[Any]]],
+    outputs: dict[str, tuple[int, list[Any]]],
+    **constants: Array,
+) -> onnx.ModelProto:
+    """A model of these nodes, opset 17."""
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(n, *t) for n, t in inputs.items()],
+        [helper.make_tensor_value_info(n, *t) for n, t in outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def rows(count: int, *, noise: float = 0.3, seed: int = 1) -> dict[str, Array]:
+    """A data set for ``classifier``: the class is the largest of the first three features."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, CLASSES, count)
+    x = random.normal(0, noise, (count, FEATURES)).astype(np.float32)
+    x[np.arange(count), labels] += 1
+    return {"x": x, "labels": labels}
+
+
+def save(path: Path, model: onnx.ModelProto) -> Path:
+    """Write a model."""
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def save_rows(path: Path, arrays: dict[str, Array]) -> Path:
+    """Write a data set."""
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=True, **arrays)
+    return path

@@ -1,0 +1,79 @@
+"""The input key: everything that shapes the result, and nothing else."""
+
+from typing import Any
+
+import pytest
+
+from slipway.artifacts.manifest import Hardware
+from slipway.tasks import OptimizationRequest
+from slipway_optimizer.steps.fetch import input_key
+
+MACHINE = Hardware(
+    architecture="x86_64", cpu_model="A", cpu_flags=("avx512_vnni", "fma"), threads=1
+)
+VERSIONS = {"onnxruntime": "1"}
+
+
+def request(**changes: Any) -> OptimizationRequest:
+    whole: dict[str, Any] = {
+        "model": {"uri": "s3://b/m.onnx", "modelFormat": "onnx"},
+        "optimization": {},
+        "validation": {"dataset": {"storageUri": "s3://b/d.npz"}},
+        "artifactsUri": "s3://b/a",
+    }
+    return OptimizationRequest.model_validate(whole | changes)
+
+
+def key(
+    of: OptimizationRequest | None = None,
+    digests: tuple[str, str | None] = ("s", "d"),
+    machine: Hardware = MACHINE,
+    versions: dict[str, str] = VERSIONS,
+) -> str:
+    return input_key(of or request(), digests, machine, versions)
+
+
+MORE_CALIBRATION = {"storageUri": "s3://b/d.npz", "calibrationFraction": "0.3"}
+DATASET = {"storageUri": "s3://elsewhere/d.npz", "storage": {"secretRef": {"name": "other"}}}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(request(validation={"dataset": DATASET}), id="where the data set lies"),
+        pytest.param(
+            request(model={"uri": "s3://c/n.onnx", "modelFormat": "onnx"}),
+            id="where the model lies",
+        ),
+        pytest.param(request(artifactsUri="s3://c/a"), id="where artifacts go"),
+    ],
+)
+def test_places_are_no_input(other: OptimizationRequest) -> None:
+    assert key(other) == key()
+
+
+def test_equal_nodes_share_artifacts() -> None:
+    twin = MACHINE.model_copy(update={"cpu_model": "B", "cpu_flags": ("avx512_vnni",)})
+    assert key(machine=twin) == key()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"digests": ("t", "d")}, id="source"),
+        pytest.param({"digests": ("s", "e")}, id="data set"),
+        pytest.param({"versions": {"onnxruntime": "2"}}, id="toolchain"),
+        pytest.param({"machine": MACHINE.model_copy(update={"cpu_flags": ()})}, id="node class"),
+        pytest.param({"of": request(threads=2)}, id="threads"),
+        pytest.param({"of": request(attempt=1)}, id="a retry that was asked for"),
+        pytest.param({"of": request(optimization={"objective": "MinSize"})}, id="objective"),
+        pytest.param(
+            {"of": request(validation={"dataset": MORE_CALIBRATION})}, id="calibration"
+        ),
+        pytest.param(
+            {"of": request(model={"uri": "s3://b/m.onnx", "modelFormat": "sklearn"})}, id="format"
+        ),
+    ],
+)  # fmt: skip
+def test_what_shapes_the_result_is_an_input(other: dict[str, Any]) -> None:
+    assert key(**other) != key()

@@ -1,0 +1,140 @@
+"""Gates against figures."""
+
+from dataclasses import replace
+
+import pytest
+
+from slipway.api.v1alpha1.validation import Gate, GateMetric, Task, Validation, ValidationDataset
+from slipway.artifacts.manifest import Verdict
+from slipway.errors import Invalid
+from slipway_optimizer.gates import Evidence, Facts, check_gates, evaluate, held_gates
+from slipway_optimizer.metrics import Paired
+
+ROWS = 400
+BASELINE = Facts(
+    name="fp32", recipe="fp32", size_bytes=1000, score=0.95, p50_ms=10, p95_ms=12, ratio=1.0,
+    ratio_upper=1.0,
+)  # fmt: skip
+
+
+def variant(delta: float = 0.0, noise: float = 0.004, **more: float) -> Facts:
+    facts = replace(
+        BASELINE,
+        name="int8",
+        score=0.95 + delta,
+        paired=Paired(delta, noise, ROWS),
+        sqnr_db=35.0,
+        ratio=0.5,
+        ratio_upper=0.6,
+    )
+    return replace(facts, **more)  # type: ignore[arg-type]
+
+
+def gate(metric: str, **bounds: str) -> Gate:
+    return Gate.model_validate({"name": "g", "metric": metric, **bounds})
+
+
+@pytest.mark.parametrize(
+    ("held", "facts", "verdict", "message"),
+    [
+        pytest.param(
+            gate("accuracy", min="0.9"), variant(), Verdict.PASSED,
+            "accuracy 0.95 on 400 rows is within min 0.9 (gate g)", id="above min",
+        ),
+        pytest.param(
+            gate("accuracy", min="0.96"), variant(), Verdict.FAILED,
+            "accuracy 0.95 on 400 rows is below min 0.96 (gate g)", id="below min",
+        ),
+        pytest.param(
+            gate("accuracy", maxDegradation="0.01"), variant(-0.005), Verdict.PASSED,
+            "accuracy 0.945 on 400 rows is 0.005 worse than fp32, within maxDegradation 0.01 "
+            "(gate g)", id="small loss",
+        ),
+        pytest.param(
+            gate("accuracy", maxDegradation="0.01"), variant(-0.02), Verdict.FAILED,
+            "accuracy 0.93 on 400 rows is 0.02 worse than fp32, maxDegradation is 0.01 (gate g)",
+            id="large loss",
+        ),
+        pytest.param(
+            gate("accuracy", maxDegradation="0.001"), variant(0.0), Verdict.INCONCLUSIVE,
+            "accuracy 0.95 on 400 rows is 0 better than fp32, but maxDegradation 0.001 is "
+            "narrower than the noise of 0.004: add rows or widen the gate (gate g)",
+            id="narrower than the noise",
+        ),
+        pytest.param(
+            gate("latency_ratio", max="0.55"), variant(), Verdict.FAILED,
+            "latency_ratio 0.6 is above max 0.55 (gate g)", id="a claim of speed is its bound",
+        ),
+        pytest.param(
+            gate("latency_p95_ms", max="5"), variant(), Verdict.FAILED,
+            "latency_p95_ms 12 is above max 5 (gate g)", id="latency",
+        ),
+        pytest.param(
+            gate("size_bytes", maxDegradation="100"), variant(size_bytes=1200), Verdict.FAILED,
+            "size_bytes 1200 is 200 worse than fp32, maxDegradation is 100 (gate g)", id="size",
+        ),
+        pytest.param(
+            gate("sqnr_db", min="30"), variant(), Verdict.PASSED,
+            "sqnr_db 35 is within min 30 (gate g)", id="closeness",
+        ),
+        pytest.param(
+            gate("latency_p95_ms", max="5"), replace(variant(), p95_ms=None), Verdict.INCONCLUSIVE,
+            "latency_p95_ms was not measured (gate g)", id="no data is no pass",
+        ),
+    ],
+)  # fmt: skip
+def test_a_gate_is_held(held: Gate, facts: Facts, verdict: Verdict, message: str) -> None:
+    result = evaluate(held, facts, baseline=BASELINE, rows=ROWS)
+    assert (result.verdict, result.message) == (verdict, message)
+
+
+def test_more_error_is_worse_in_regression() -> None:
+    facts = replace(variant(), score=1.2, paired=Paired(0.2, 0.01, ROWS))
+    held = gate("mean_absolute_error", maxDegradation="0.1")
+    assert evaluate(held, facts, baseline=BASELINE, rows=ROWS).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "sqnr_db"])
+def test_the_baseline_has_no_distance_from_itself(metric: str) -> None:
+    held = gate(metric, maxDegradation="0.001")
+    assert evaluate(held, BASELINE, baseline=BASELINE, rows=ROWS).verdict is Verdict.PASSED
+
+
+def labelled(*gates: Gate, task: Task = Task.CLASSIFICATION) -> Validation:
+    dataset = ValidationDataset(storage_uri="file:///d.npz")
+    return Validation(dataset=dataset, task=task, gates=gates)
+
+
+def test_quality_is_never_left_open() -> None:
+    latency = gate("latency_p95_ms", max="5")
+    gates = held_gates(labelled(latency), BASELINE, Evidence(ROWS, labelled=True))
+    assert [(g.metric, g.max_degradation) for g in gates] == [
+        (GateMetric.LATENCY_P95_MS, None),
+        (GateMetric.ACCURACY, "0.01"),
+    ]
+
+
+def test_the_default_for_regression_is_a_percent_of_the_error() -> None:
+    evidence = Evidence(ROWS, labelled=True)
+    (held,) = held_gates(labelled(task=Task.REGRESSION), replace(BASELINE, score=2.0), evidence)
+    assert (held.metric, held.max_degradation) == (GateMetric.MEAN_ABSOLUTE_ERROR, "0.020000000")
+
+
+def test_users_gates_on_quality_and_unlabelled_rows_get_no_default() -> None:
+    own = gate("accuracy", min="0.5")
+    assert held_gates(labelled(own), BASELINE, Evidence(ROWS, labelled=True)) == (own,)
+    assert held_gates(Validation(), BASELINE, Evidence(ROWS, labelled=False)) == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "words"),
+    [
+        ("accuracy", Task.REGRESSION, "is judged by mean_absolute_error"),
+        ("mean_absolute_error", Task.NONE, "has no labels"),
+    ],
+)
+def test_a_gate_on_what_the_task_does_not_measure_is_refused(
+    metric: str, task: Task, words: str
+) -> None:
+    with pytest.raises(Invalid, match=words):
+        check_gates(labelled(gate(metric, min="1"), task=task))

@@ -1,0 +1,173 @@
+"""The pick and its reasons."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from slipway.api.v1alpha1.optimization import Optimization
+from slipway.api.v1alpha1.validation import Validation
+from slipway.artifacts.manifest import Verdict
+from slipway_optimizer.gates import Evidence, Facts
+from slipway_optimizer.metrics import Paired
+from slipway_optimizer.verdict import Judgement, judge
+
+LABELLED = Evidence(400, labelled=True)
+UNLABELLED = Evidence(64, labelled=False)
+FP32 = Facts(
+    name="fp32", recipe="fp32", size_bytes=1000, score=0.95, p50_ms=10, p95_ms=12, ratio=1.0,
+    ratio_upper=1.0,
+)  # fmt: skip
+GOOD = Facts(
+    name="good", recipe="static", size_bytes=300, score=0.95, paired=Paired(0.0, 0.004, 400),
+    sqnr_db=35.0, agreement=1.0, p50_ms=5, p95_ms=6, ratio=0.5, ratio_upper=0.55,
+)  # fmt: skip
+DATASET = {"storageUri": "file:///d.npz"}
+
+
+def decide(
+    *variants: Facts,
+    baseline: Facts = FP32,
+    evidence: Evidence = LABELLED,
+    optimization: dict[str, object] | None = None,
+    gates: tuple[dict[str, str], ...] = (),
+) -> Judgement:
+    validation = {"gates": gates, "dataset": DATASET} if evidence.labelled else {"gates": gates}
+    return judge(
+        baseline,
+        variants,
+        evidence=evidence,
+        optimization=Optimization.model_validate(optimization or {}),
+        validation=Validation.model_validate(validation),
+    )
+
+
+def reasons(judgement: Judgement) -> dict[str, tuple[str, str]]:
+    return {c.name: (c.verdict.value, c.reason) for c in judgement.report.candidates}
+
+
+def test_the_fastest_that_passes_is_picked_and_praised_with_numbers() -> None:
+    slower = replace(GOOD, name="slower", ratio=0.8, ratio_upper=0.85)
+    judgement = decide(slower, GOOD)
+    assert judgement.picked == "good"
+    assert (judgement.report.verdict, judgement.report.reason) == (Verdict.PASSED, "GatesPassed")
+    assert judgement.report.message == (
+        "picked good: accuracy 0.95 on 400 rows, 0.50x latency (at most 0.55x), 0.30x size"
+    )
+
+
+def test_the_bound_decides_not_a_lucky_middle() -> None:
+    lucky = replace(GOOD, name="lucky", ratio=0.4, ratio_upper=0.9)
+    assert decide(lucky, GOOD).picked == "good"
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "reason"),
+    [
+        pytest.param(
+            {"ratio": 0.99, "ratio_upper": 1.03}, "Failed",
+            "Slower: latency ratio 0.99, upper bound 1.03, is not within 1.02 of fp32", id="slow",
+        ),
+        pytest.param(
+            {"score": 0.93, "paired": Paired(-0.02, 0.004, 400)}, "Failed",
+            "AccuracyGateFailed: accuracy 0.93 on 400 rows is 0.02 worse than fp32, "
+            "maxDegradation is 0.01 (gate default)", id="inaccurate",
+        ),
+        pytest.param(
+            {"paired": Paired(0.0, 0.02, 400)}, "Inconclusive",
+            "GateInconclusive: accuracy 0.95 on 400 rows is 0 better than fp32, but "
+            "maxDegradation 0.01 is narrower than the noise of 0.02: add rows or widen the gate "
+            "(gate default)", id="noise",
+        ),
+        pytest.param(
+            {"failure": ("NonFiniteOutputs", "output 'p' is NaN in row 3")}, "Failed",
+            "NonFiniteOutputs: output 'p' is NaN in row 3", id="broken",
+        ),
+        pytest.param(
+            {"ratio": None, "ratio_upper": None}, "Failed",
+            "NotMeasured: its latency was not measured, so it may be slower than fp32",
+            id="never timed",
+        ),
+    ],
+)  # fmt: skip
+def test_what_speaks_against_a_variant_leaves_fp32(
+    change: dict[str, object], verdict: str, reason: str
+) -> None:
+    judgement = decide(replace(GOOD, **change))  # type: ignore[arg-type]
+    assert judgement.picked == "fp32"
+    assert reasons(judgement)["good"] == (verdict, reason)
+    assert f"rejected: good ({reason.partition(':')[0]})" in judgement.report.message
+
+
+def test_on_failure_fail_refuses_fp32_too() -> None:
+    slow = replace(GOOD, ratio=1.2, ratio_upper=1.3)
+    judgement = decide(slow, optimization={"onFailure": "Fail"})
+    assert judgement.picked is None
+    assert (judgement.report.verdict, judgement.report.reason, judgement.report.message) == (
+        Verdict.FAILED,
+        "NoCandidatePassed",
+        "no optimised variant passed and onFailure is Fail: good (Slower)",
+    )
+
+
+def test_on_failure_fail_says_when_noise_was_the_reason() -> None:
+    noisy = replace(GOOD, paired=Paired(0.0, 0.02, 400))
+    judgement = decide(noisy, optimization={"onFailure": "Fail"})
+    assert (judgement.picked, judgement.report.reason) == (None, "GateInconclusive")
+
+
+def test_a_bad_source_is_refused_whatever_its_variants_do() -> None:
+    gate = {"name": "quality", "metric": "accuracy", "min": "0.97"}
+    lucky = replace(GOOD, score=0.99)
+    judgement = decide(lucky, gates=(gate,))
+    message = "accuracy 0.95 on 400 rows is below min 0.97 (gate quality)"
+    assert judgement.picked is None
+    assert (judgement.report.reason, judgement.report.message) == ("AccuracyGateFailed", message)
+    assert reasons(judgement) == {
+        "fp32": ("Failed", f"AccuracyGateFailed: {message}"),
+        "good": ("Failed", f"BaselineRefused: {message}"),
+    }
+
+
+def test_a_source_that_answers_nan_is_refused() -> None:
+    broken = replace(FP32, failure=("NonFiniteOutputs", "output 'p' is NaN in row 0"))
+    assert decide(baseline=broken).report.reason == "NonFiniteOutputs"
+
+
+def test_a_variant_may_keep_a_latency_gate_that_fp32_breaks() -> None:
+    gate = {"name": "fast", "metric": "latency_p95_ms", "max": "8"}
+    assert decide(GOOD, gates=(gate,)).picked == "good"
+    refused = decide(gates=(gate,))
+    assert (refused.picked, refused.report.reason, refused.report.message) == (
+        None,
+        "LatencyP95MsGateFailed",
+        "no variant keeps every gate; fp32: latency_p95_ms 12 is above max 8 (gate fast)",
+    )
+
+
+def test_the_smallest_is_picked_when_size_is_the_objective_even_if_slower() -> None:
+    tiny = replace(GOOD, name="tiny", size_bytes=100, ratio=1.4, ratio_upper=1.5)
+    assert decide(GOOD, tiny, optimization={"objective": "MinSize"}).picked == "tiny"
+    assert decide(GOOD, tiny).picked == "good"
+
+
+@pytest.mark.parametrize(
+    ("sqnr", "agreement", "picked"),
+    [(31.0, None, "good"), (20.0, 0.995, "good"), (20.0, 0.9, "fp32"), (20.0, None, "fp32"),
+     (5.0, 1.0, "fp32"), (math.inf, None, "good")],
+)  # fmt: skip
+def test_without_labels_closeness_decides_and_the_verdict_says_so(
+    sqnr: float, agreement: float | None, picked: str
+) -> None:
+    facts = replace(GOOD, score=None, paired=None, sqnr_db=sqnr, agreement=agreement)
+    judgement = decide(facts, baseline=replace(FP32, score=None), evidence=UNLABELLED)
+    assert (judgement.picked, judgement.report.reason) == (picked, "NumericOnly")
+    assert "judged by closeness to the source on 64 rows only" in judgement.report.message
+
+
+def test_a_gate_on_closeness_replaces_the_rule_of_thumb() -> None:
+    facts = replace(GOOD, score=None, paired=None, sqnr_db=20.0, agreement=None)
+    gate = {"name": "close", "metric": "sqnr_db", "min": "15"}
+    baseline = replace(FP32, score=None)
+    judgement = decide(facts, baseline=baseline, evidence=UNLABELLED, gates=(gate,))
+    assert judgement.picked == "good"
