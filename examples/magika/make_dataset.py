@@ -34,8 +34,6 @@ BLOCK = 4096  # bytes read at each end before white space is stripped
 PADDING = 256
 MAX_PER_CLASS = 60
 MORE = {"python": 180, "json": 120, "gzip": 90}
-# Their versions depend on the Python that installs them, so their files do too.
-UNSTABLE = {"numpy", "scipy"}
 # Wheels with compiled code differ by platform, but not in these files.
 PORTABLE = {".c", ".cc", ".cpp", ".csv", ".css", ".gz", ".jpg", ".js", ".onnx", ".proto", ".rst"}
 
@@ -87,7 +85,7 @@ def save(path: Path, **arrays: np.ndarray) -> None:
 def write_list() -> None:
     """Choose the files anew: for maintainers, after the lock changed."""
     by_class: dict[str, dict[str, str]] = defaultdict(dict)
-    for distribution in sorted(_pinned() - UNSTABLE):
+    for distribution in sorted(_pinned()):
         for label, digest, path in _candidates(distribution):
             by_class[label].setdefault(digest, f"{digest} {label} {distribution} {path}")
     lines = []
@@ -98,8 +96,10 @@ def write_list() -> None:
 
 
 def _pinned() -> set[str]:
+    """Distributions that every machine gets in one version: those without a condition."""
     text = (HERE.parent / "requirements.txt").read_text()
-    return {m[1].lower().replace("_", "-") for m in re.finditer(r"^([\w.-]+)==", text, re.M)}
+    found = re.finditer(r"^([\w.-]+)==[^;\n]*$", text, re.M)
+    return {match[1].lower().replace("_", "-") for match in found}
 
 
 def _candidates(distribution: str) -> Iterator[tuple[str, str, str]]:
