@@ -172,13 +172,13 @@ class _Rest(RESTClientObject):
 
 
 def encode(body: Object) -> bytes:
-    """JSON exactly as Go writes it: no blanks, ``<>&`` and two line separators escaped.
+    """JSON exactly as Go writes it: no blanks, keys sorted, ``<>&`` escaped.
 
     The API server keeps the bytes of a ControllerRevision's ``data`` as they came, and after any
     patch compares them with its own encoding of them: other bytes are «a change of an immutable
     field».
     """
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(body, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     for special in "<>&\u2028\u2029":  # only inside strings can they be
         text = text.replace(special, f"\\u{ord(special):04x}")
     return text.encode()
