@@ -11,11 +11,11 @@ import random
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import httptools
 
-from slipway_server.transport.exchange import Exchange, HttpLimits
+from slipway_server.transport.exchange import Exchange, Owner
 
 _LOG = logging.getLogger("slipway_server.http")
 _LARGE: Final = 1 << 16  # parts above this are sent without joining them first
@@ -25,63 +25,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 
 
-class Owner(Protocol):
-    """What a connection needs of its server.
-
-    Attributes:
-        limits: bounds.
-        buffered: bytes of bodies that all connections hold.
-        closing: whether every answer ends its connection.
-        connections: the open ones.
-        date: a complete header line.
-        now: the loop's time, at most about a second old.
-        handle: answers a well-formed request, now or later.
-        refuse: answers a request that broke a limit or the grammar.
-    """
-
-    limits: HttpLimits
-    buffered: int
-    closing: bool
-    connections: "set[Connection]"
-    date: bytes
-    now: float
-    handle: Callable[[Exchange], None]
-    refuse: Callable[[Exchange, int, str], None]
-
-    def head(self, status: int, content_type: bytes) -> bytes:
-        """The constant first lines of an answer."""
-
-
 class Connection(asyncio.Protocol):
     """One connection. ``_since`` is when the present state began: idle, head, body or unread."""
-
-    __slots__ = (
-        "_body",
-        "_body_size",
-        "_continue",
-        "_current",
-        "_expires",
-        "_head_size",
-        "_held",
-        "_hosts",
-        "_in_head",
-        "_json_length",
-        "_length",
-        "_limits",
-        "_linger",
-        "_loop",
-        "_parser",
-        "_partial",
-        "_paused",
-        "_pumping",
-        "_refused",
-        "_server",
-        "_since",
-        "_target",
-        "_transport",
-        "_unread_since",
-        "_waiting",
-    )  # fmt: skip
 
     def __init__(self, server: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
@@ -99,7 +44,7 @@ class Connection(asyncio.Protocol):
         age = self._limits.connection_age
         self._expires = self._since + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
         self._linger = 0.0
-        self._head_size = 0
+        self._unparsed = 0
         self._refused = False
         self.on_message_begin()
         self._partial = False  # whether a request has begun and not ended
@@ -130,7 +75,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return  # the answer is on its way; the rest is read only so that it can arrive
         if self._in_head:
-            self._head_size += len(data)
+            self._unparsed += len(data)  # a line that never ends reaches no callback
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -138,8 +83,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._refused:
                 self._refuse(400, f"the request is not valid HTTP/1.1: {_reason(error)}")
-        if self._in_head and self._head_size > self._limits.head and not self._refused:
-            self._refuse(431, f"the request's head is larger than {self._limits.head} bytes")
+        if self._in_head and self._unparsed > self._limits.head and not self._refused:
+            self._refuse_head()
 
     def pause_writing(self) -> None:
         """The client reads slowly: answer nothing more for now."""
@@ -159,7 +104,10 @@ class Connection(asyncio.Protocol):
         self._body_size = 0
         self._json_length: int | None = None
         self._length = 0
+        self._chunked = False
+        self._upgrade = False
         self._hosts = 0
+        self._head_size = 0
         self._continue = False
         self._in_head = True
         self._partial = True
@@ -168,9 +116,11 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
         self._target += url  # a URL split over packets comes in pieces
+        self._head_size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Look at the few headers that matter here."""
+        self._head_size += len(name) + len(value) + 4
         wanted = _HEADERS.get(name.lower())
         if wanted is not None:
             wanted(self, value)
@@ -178,10 +128,12 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Decide whether to take the body."""
         self._in_head = False
-        self._head_size = 0
+        self._unparsed = 0
         if self._refused:
             return
-        if self._hosts != 1 and (self._hosts or self._parser.get_http_version() == "1.1"):
+        if self._head_size > self._limits.head:
+            self._refuse_head()
+        elif self._hosts != 1 and (self._hosts or self._parser.get_http_version() == "1.1"):
             self._refuse(400, "the request needs exactly one Host header")
         elif self._length > self._limits.body:
             self._refuse_size()
@@ -206,6 +158,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Hand the request on."""
+        if self._upgrade and (self._length or self._chunked):
+            return  # the parser stops before the body: see _ignore_upgrade
         self._partial = False
         self._in_head = True
         if self._refused:
@@ -217,7 +171,11 @@ class Connection(asyncio.Protocol):
             self._body = []
         exchange.json_length = self._json_length
         # HTTP/1.0 keeps a connection only if the answer says so: closing is as right and simpler.
-        exchange.keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
+        exchange.keep_alive = (
+            parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
+            and exchange.method != b"CONNECT"
+        )
         exchange.received = self._loop.time()
         if self._current is None and not self._waiting and not self._unread_since:
             self._current = exchange
@@ -348,14 +306,31 @@ class Connection(asyncio.Protocol):
                 self._transport.write(_CONTINUE)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1, as a server may; the parser stops at an upgrade, so take a new one."""
+        """Go on in HTTP/1.1, as a server may: Java's client offers h2c with its first request.
+
+        The parser stops behind the head of such a request and takes its body for another protocol,
+        so a new parser reads the head again without the offer, and then the body.
+        """
+        method, keeps = self._parser.get_method(), self._parser.should_keep_alive()
         self._parser = httptools.HttpRequestParser(self)
-        if self._refused:
+        if self._refused or method == b"CONNECT":
             return
-        if self._waiting and self._waiting[-1].method == b"CONNECT":
-            return
+        if self._length or self._chunked:
+            lines = [b"%b %b HTTP/1.1\r\nhost: -" % (method, self._target)]
+            if self._chunked:
+                lines.append(b"transfer-encoding: chunked")
+            else:
+                lines.append(b"content-length: %d" % self._length)
+            if self._json_length is not None:
+                lines.append(b"inference-header-content-length: %d" % self._json_length)
+            if not keeps:
+                lines.append(b"connection: close")
+            rest = b"\r\n".join(lines) + b"\r\n\r\n" + rest
         if rest:
             self.data_received(rest)
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, f"the request's head is larger than {self._limits.head} bytes")
 
     def _finish(self, transport: asyncio.Transport) -> None:
         """Close; after a refusal leave the peer time to read it, or a reset would eat it."""
@@ -371,6 +346,12 @@ class Connection(asyncio.Protocol):
     def _on_content_length(self, value: bytes) -> None:
         if value.isdigit():
             self._length = int(value)
+
+    def _on_transfer_encoding(self, _value: bytes) -> None:
+        self._chunked = True  # the parser takes no other coding
+
+    def _on_upgrade(self, _value: bytes) -> None:
+        self._upgrade = True
 
     def _on_json_length(self, value: bytes) -> None:
         if self._json_length is not None or not value.isdigit() or len(value) > 12:
@@ -399,6 +380,8 @@ class Connection(asyncio.Protocol):
 _HEADERS: Final[dict[bytes, Callable[[Connection, bytes], None]]] = {
     b"content-length": Connection._on_content_length,  # noqa: SLF001 - a table of its own methods
     b"inference-header-content-length": Connection._on_json_length,  # noqa: SLF001 - as above
+    b"transfer-encoding": Connection._on_transfer_encoding,  # noqa: SLF001 - as below
+    b"upgrade": Connection._on_upgrade,  # noqa: SLF001 - as below
     b"host": Connection._on_host,  # noqa: SLF001 - as above
     b"expect": Connection._on_expect,  # noqa: SLF001 - as above
     b"content-encoding": Connection._on_content_encoding,  # noqa: SLF001 - as above

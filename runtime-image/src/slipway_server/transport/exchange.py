@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from slipway_server.transport.connection import Connection
 
 JSON: Final = b"application/json"
 
@@ -89,3 +92,30 @@ class Exchange:
             headers: further complete header lines.
         """
         self._connection.reply(self, status, parts, head=(content_type, headers))
+
+
+class Owner(Protocol):
+    """What a connection needs of its server.
+
+    Attributes:
+        limits: bounds.
+        buffered: bytes of bodies that all connections hold.
+        closing: whether every answer ends its connection.
+        connections: the open ones.
+        date: a complete header line.
+        now: the loop's time, at most about a second old.
+        handle: answers a well-formed request, now or later.
+        refuse: answers a request that broke a limit or the grammar.
+    """
+
+    limits: HttpLimits
+    buffered: int
+    closing: bool
+    connections: "set[Connection]"
+    date: bytes
+    now: float
+    handle: Callable[[Exchange], None]
+    refuse: Callable[[Exchange, int, str], None]
+
+    def head(self, status: int, content_type: bytes) -> bytes:
+        """The constant first lines of an answer."""
