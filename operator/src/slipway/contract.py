@@ -104,6 +104,7 @@ class OperatorEnv(StrEnum):
     ARTIFACTS_URI = "SLIPWAY_ARTIFACTS_URI"  # default for spec.artifacts.storageUri
     ARTIFACTS_SECRET = "SLIPWAY_ARTIFACTS_SECRET"  # noqa: S105 - the name of a Secret
     CLUSTER_DOMAIN = "SLIPWAY_CLUSTER_DOMAIN"
+    PORT = "SLIPWAY_OPERATOR_PORT"  # of /metrics, /healthz and /readyz; default Port.OPERATOR
     LOG_FORMAT = "SLIPWAY_LOG_FORMAT"
     LOG_LEVEL = "SLIPWAY_LOG_LEVEL"
 

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from slipway import contract
-from slipway.contract import ExitCode, Port
+from slipway.contract import ExitCode, OperatorEnv
 from slipway.errors import Invalid, NotFound, SlipwayError
 from slipway_operator import handlers, settings
 from slipway_operator.control.elector import Elector
@@ -93,7 +93,7 @@ async def run(found: settings.Settings) -> int:
         )
         await _check_crd(client, found.namespaces)
         manager, poller = _control(client, metrics, found)
-        await _serve_health(stack, manager, elector, metrics)
+        await _serve_health(stack, _vitals(manager, elector), metrics, found.port)
         tasks = [
             loop.create_task(elector.run(), name="elector"),
             loop.create_task(poller.run(), name="poller"),
@@ -135,10 +135,8 @@ async def _check_crd(client: KubeClient, namespaces: tuple[str, ...]) -> None:
         ) from error
 
 
-async def _serve_health(
-    stack: AsyncExitStack, manager: Manager, elector: Elector, metrics: OperatorMetrics
-) -> None:
-    vitals = Vitals(
+def _vitals(manager: Manager, elector: Elector) -> Vitals:
+    return Vitals(
         synced=lambda: manager.synced,
         leading=elector.leading.is_set,
         queue_depth=lambda: len(manager.queue),
@@ -146,12 +144,22 @@ async def _serve_health(
         watch_silence=manager.silent_seconds,
         resources=lambda: len(manager.reconciler.resources),
     )
+
+
+async def _serve_health(
+    stack: AsyncExitStack, vitals: Vitals, metrics: OperatorMetrics, port: int
+) -> None:
     beat = asyncio.get_running_loop().create_task(vitals.beat(), name="beat")
     stack.push_async_callback(cancel_all, [beat])
     runner = web.AppRunner(application(vitals, metrics), access_log=None)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, port=int(Port.OPERATOR)).start()
+    try:
+        await web.TCPSite(runner, port=port).start()
+    except OSError as error:
+        raise Invalid(
+            f"port {port} cannot be listened on ({error.strerror}): set {OperatorEnv.PORT}"
+        ) from error
 
 
 async def _follow(elector: Elector, manager: Manager) -> None:

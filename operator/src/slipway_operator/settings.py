@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipway.contract import OperatorEnv as Env
+from slipway.contract import Port
 from slipway.errors import Invalid
 from slipway_operator.plan.config import Config, DefaultArtifacts, Images
 
@@ -21,6 +22,7 @@ class Settings:
     namespaces: tuple[str, ...]
     identity: str
     lease_namespace: str
+    port: int
     json_logs: bool
     log_level: str
 
@@ -66,6 +68,15 @@ def read(environ: Mapping[str, str]) -> Settings:
         namespaces=several(Env.WATCH_NAMESPACES),
         identity=required(Env.POD_NAME),
         lease_namespace=required(Env.POD_NAMESPACE),
+        port=_port(environ.get(Env.PORT)),
         json_logs=environ.get(Env.LOG_FORMAT) == "json",
         log_level=level,
     )
+
+
+def _port(text: str | None) -> int:
+    if not text:
+        return int(Port.OPERATOR)
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise Invalid(f"{Env.PORT} is '{text[:20]}': use a port from 1 to 65535")
+    return int(text)

@@ -12,7 +12,7 @@ from slipway import contract
 from slipway.contract import Label
 from slipway.errors import Conflict, Invalid, NotFound, SlipwayError
 from slipway_operator.control.queue import Queue
-from slipway_operator.control.reconcile import Reconciler, Windows
+from slipway_operator.control.reconcile import Outcome, Reconciler, Windows
 from slipway_operator.kube.cluster import Cluster, WatchEvent
 from slipway_operator.kube.kinds import WATCHED
 from slipway_operator.kube.reflector import Reflector
@@ -27,6 +27,7 @@ _FIRST_BACKOFF: Final = 0.2
 _LONGEST_BACKOFF: Final = 300.0
 _RESYNC_SECONDS: Final = 600.0
 _STOP_SECONDS: Final = 15.0
+_FREE_STREAK: Final = 20  # writing reconciles in a row; a whole rollout has fewer
 SELECTOR: Final = f"{Label.APP_MANAGED_BY}={contract.MANAGED_BY}"
 
 
@@ -64,6 +65,7 @@ class Manager:
         self._now = now
         self._loop = loop
         self._failures: dict[Key, int] = {}
+        self._streaks: dict[Key, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._workers: list[asyncio.Task[None]] = []
         self._busy: set[asyncio.Task[None]] = set()
@@ -141,6 +143,7 @@ class Manager:
         if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]:
             del self.reconciler.resources[key]
             self._failures.pop(key, None)
+            self._streaks.pop(key, None)
             self.queue.add(key)
 
     async def resync(self, namespaces: tuple[str, ...]) -> None:
@@ -229,8 +232,22 @@ class Manager:
             self._failures.pop(key, None)
             self._metrics.reconciled("ok" if outcome.writes else "noop")
             if key in self.reconciler.resources:
-                self.queue.add(key, self._delay(outcome.requeue_at))
+                self.queue.add(key, self._next_look(key, outcome))
         self._metrics.took(self._loop.time() - started)
+
+    def _next_look(self, key: Key, outcome: Outcome) -> float:
+        """Seconds until the next reconcile.
+
+        At once after a write: what follows from it is due, and its watch event will be no news.
+        An object that never stays as applied must not keep a worker busy, so a long streak of
+        writes slows down.
+        """
+        if not outcome.writes:
+            self._streaks.pop(key, None)
+            return self._delay(outcome.requeue_at)
+        streak = self._streaks[key] = self._streaks.get(key, 0) + 1
+        excess = max(0, streak - _FREE_STREAK)
+        return min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**excess) if excess else 0.0
 
     def _delay(self, requeue_at: datetime | None) -> float:
         resync = _RESYNC_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
