@@ -19,7 +19,6 @@ _KEPT: Final = frozenset(
         "maxItems", "description", "default", "format", "required",
     }
 )  # fmt: skip
-_DROPPED: Final = frozenset({"title", "additionalProperties"})
 _COLUMNS: Final = (
     ("Phase", ".status.phase", "string", 0, "Summary of where it stands."),
     ("Ready", '.status.conditions[?(@.type=="Ready")].status', "string", 0, "Stable serves."),
@@ -158,7 +157,7 @@ def _convert(node: dict[str, Any], definitions: dict[str, Any], classes: dict[st
             result["items"] = _convert(value, definitions, classes)
         elif key in _KEPT:
             result[key] = value
-        elif key not in _DROPPED:
+        elif key != "title" and not (key == "additionalProperties" and isinstance(value, bool)):
             raise ValueError(f"'{key}' has no place in a structural schema: {node}")
     if result.get("default") is None:
         result.pop("default", None)

@@ -103,7 +103,6 @@ EVENTS: Final[dict[str, str]] = {
     "OptimizationFinished": "The Job has an outcome.",
     "OptimizationStarted": "The Job was created, or its first step runs.",
     "Promoted": "A revision became the stable one.",
-    "ReplayStarted": "A Job replays stored feeds to both revisions.",
     "RetryRequested": "A refused revision is tried again.",
     "RolledBack": "A canary was taken back; the stable revision serves everything again.",
     "RolloutSuperseded": "The spec changed during a rollout.",
