@@ -58,7 +58,7 @@ def _yaml(value: object) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=100)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 

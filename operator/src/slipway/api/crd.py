@@ -5,6 +5,7 @@ null, ``const``, ``prefixItems``, titles): they are rewritten here, and a keywor
 to be fine is an error, so that a new API field cannot slip into an unusable CRD.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -122,17 +123,33 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
     Raises:
         ValueError: a construct that a CRD cannot hold; a bug in the API models.
     """
+    full = model.model_json_schema(by_alias=True, mode="validation")
+    source = _Source(full.get("$defs", {}), _classes(model))
+    return _object(model, full, source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What pydantic made of all models below the root, once: it is slow.
+
+    Attributes:
+        definitions: JSON schemas by name.
+        classes: the models among them.
+    """
+
+    definitions: dict[str, Any]
+    classes: dict[str, type[BaseModel]]
+
+
+def _object(model: type[BaseModel], full: dict[str, Any], source: _Source) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object"}
     if model.__doc__:
         schema["description"] = model.__doc__.split("\n\n")[0].replace("\n", " ").strip()
-    full = model.model_json_schema(by_alias=True, mode="validation")
-    definitions = full.get("$defs", {})
-    classes = _classes(model)
     properties = {}
     keys = model.list_map_keys if issubclass(model, ApiModel) else {}
     for name, field in model.model_fields.items():
         alias = field.alias or name
-        properties[alias] = _convert(full["properties"][alias], definitions, classes)
+        properties[alias] = _convert(full["properties"][alias], source)
         if name in keys:
             properties[alias]["x-kubernetes-list-type"] = "map"
             properties[alias]["x-kubernetes-list-map-keys"] = [keys[name]]
@@ -144,17 +161,17 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
     return schema
 
 
-def _convert(node: dict[str, Any], definitions: dict[str, Any], classes: dict[str, Any]) -> Any:
+def _convert(node: dict[str, Any], source: _Source) -> Any:
     if "$ref" in node:
-        return _reference(node, definitions, classes)
+        return _reference(node, source)
     if "anyOf" in node:
-        return _optional(node, definitions, classes)
+        return _optional(node, source)
     if "const" in node:
         node = {k: v for k, v in node.items() if k != "const"} | {"enum": [node["const"]]}
     result: dict[str, Any] = {}
     for key, value in node.items():
         if key == "items":
-            result["items"] = _convert(value, definitions, classes)
+            result["items"] = _convert(value, source)
         elif key in _KEPT:
             result[key] = value
         elif key != "title" and not (key == "additionalProperties" and isinstance(value, bool)):
@@ -166,10 +183,10 @@ def _convert(node: dict[str, Any], definitions: dict[str, Any], classes: dict[st
     return result
 
 
-def _reference(node: dict[str, Any], definitions: dict[str, Any], classes: dict[str, Any]) -> Any:
+def _reference(node: dict[str, Any], source: _Source) -> Any:
     name = node["$ref"].rsplit("/", 1)[1]
-    target = classes.get(name)
-    inlined = structural(target) if target else _convert(definitions[name], definitions, classes)
+    target, definition = source.classes.get(name), source.definitions[name]
+    inlined = _object(target, definition, source) if target else _convert(definition, source)
     extra = {
         k: v for k, v in node.items() if k in ("description", "default") and v not in (None, {})
     }
@@ -178,12 +195,12 @@ def _reference(node: dict[str, Any], definitions: dict[str, Any], classes: dict[
     return {**inlined, **extra}
 
 
-def _optional(node: dict[str, Any], definitions: dict[str, Any], classes: dict[str, Any]) -> Any:
+def _optional(node: dict[str, Any], source: _Source) -> Any:
     choices = [choice for choice in node["anyOf"] if choice.get("type") != "null"]
     if len(choices) != 1:
         raise ValueError(f"a union has no place in a structural schema: {node}")
     rest = {k: v for k, v in node.items() if k != "anyOf" and v is not None}
-    return _convert({**choices[0], **rest}, definitions, classes)
+    return _convert({**choices[0], **rest}, source)
 
 
 def _classes(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
