@@ -1,21 +1,25 @@
 """Program of the optimization Job and of ``slipway optimize``.
 
 Exit codes: 0 picked, 1 nothing may be served (``optimize`` only: in the Job that is a result),
-64 usage, 65 the user must act, 70 a bug, 75 try again.
+64 usage, 65 the user must act, 70 a bug, 75 try again, 130 interrupted, 143 told to end.
 """
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Final
 
 from slipway.contract import ExitCode, Step
 from slipway_optimizer import optimize
 from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.settings import Settings
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_INTERRUPTED: Final = 130
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         return ExitCode.OK if error.code == 0 else ExitCode.USAGE
     _bound_threads()
+    # As a container's first process it would else ignore SIGTERM; and cleaning up must happen.
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of our lines has gone: ``| head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+
+
+def _run(options: argparse.Namespace) -> int:
     match options.command:
         case "job":
             from slipway_optimizer.steps.runner import run_step
@@ -44,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ExitCode.OK
         case _:
             return optimize.run(options, os.environ)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _bound_threads() -> None:

@@ -78,6 +78,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             for step in Step:
                 report = _step(step, request, settings)
             return _show(report, Path(folder))
+        except BrokenPipeError:
+            raise
         except Exception as error:  # noqa: BLE001 - a process's top loop: every end is reported
             failure, code = describe(step, error)
             print(f"{failure.reason}: {failure.message}", file=sys.stderr)

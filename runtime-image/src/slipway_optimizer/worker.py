@@ -1,5 +1,7 @@
 """Third-party rewriting in a child process: its crashes, hangs and droppings stay there."""
 
+import contextlib
+import ctypes
 import os
 import resource
 import shutil
@@ -21,6 +23,7 @@ from slipway_optimizer.recipe import Recipe
 
 _RESULT: Final = "result.json"
 _TASK: Final = "task.json"
+_PR_SET_PDEATHSIG: Final = 1
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -70,23 +73,23 @@ def _run(task: WorkerTask, folder: Path, *, threads: int, timeout: float) -> Wor
     command = [sys.executable, "-m", "slipway_optimizer", "worker", str(folder / _TASK)]
     limits = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     environment = {**os.environ, **limits, "TMPDIR": str(folder)}
-    child = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
         text=True,
         errors="replace",
-    )
-    try:
-        output, _ = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        raise Refused("BuildTimeout", f"{task.action} took more than {timeout:.0f} s") from error
-    finally:
-        _end(child)
+    ) as child:
+        try:
+            output, _ = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            text = f"{task.action} took more than {timeout:g} s"
+            raise Refused("BuildTimeout", text) from error
+        finally:
+            child.kill()  # does nothing once it has ended
     try:
         result = WorkerResult.model_validate_json((folder / _RESULT).read_text())
     except (OSError, ValidationError) as error:
@@ -94,13 +97,6 @@ def _run(task: WorkerTask, folder: Path, *, threads: int, timeout: float) -> Wor
     if result.reason is not None:
         raise Refused(result.reason, result.message)
     return result
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    """End the child and what it started: it leads its own session."""
-    if child.poll() is None:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
 
 
 def _death(task: WorkerTask, code: int, output: str) -> str:
@@ -114,12 +110,22 @@ def _death(task: WorkerTask, code: int, output: str) -> str:
 def main(task_file: Path) -> None:
     """The child: do the task, leave the result beside the task file."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _die_with_parent()
     task = WorkerTask.model_validate_json(task_file.read_text())
     try:
         result = _ACTIONS[task.action](task)
     except Refused as error:
         result = WorkerResult(reason=error.reason, message=str(error))
     (task_file.parent / _RESULT).write_text(result.model_dump_json())
+
+
+def _die_with_parent() -> None:
+    """Whatever ends the step, were it SIGKILL, ends this child too (Linux)."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit(1)
 
 
 def _normalise(task: WorkerTask) -> WorkerResult:

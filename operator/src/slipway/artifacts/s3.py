@@ -7,7 +7,7 @@ inputs, so readers see one or the other whole, never a mixture.
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -27,7 +27,9 @@ _KEYS_REMEDY: Final = (
     f"check {StorageKey.ACCESS_KEY_ID}, {StorageKey.SECRET_ACCESS_KEY} and {StorageKey.REGION} of "
     "the storage Secret, and that they may use the bucket"
 )
-_SIGNATURE_CODES: Final = frozenset(
+# Other codes with status 404 speak of the login: versitygw's of an unknown access key does.
+_ABSENT_CODES: Final = frozenset({"", "404", "NoSuchKey", "NotFound"})
+_DENIED_CODES: Final = frozenset(
     {
         "AccessDenied",
         "AuthorizationHeaderMalformed",
@@ -50,7 +52,7 @@ class S3Store:
             Invalid: one of the two keys is missing.
         """
         parts = urlsplit(root)
-        self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
+        self._bucket, self._prefix = parts.netloc, unquote(parts.path).strip("/")
         if bool(config.access_key_id) != bool(config.secret_access_key):
             raise Invalid(
                 f"the storage Secret has only one of {StorageKey.ACCESS_KEY_ID} and "
@@ -130,9 +132,9 @@ class S3Store:
         code, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
         if code == "NoSuchBucket":
             return Invalid(f"bucket {self._bucket} does not exist: create it or correct the URI")
-        if status == 404:
+        if status == 404 and code in _ABSENT_CODES:
             return NotFound(f"{self._uri(key)} does not exist")
-        if status in (401, 403) or code in _SIGNATURE_CODES:
+        if status in (401, 403, 404) or code in _DENIED_CODES:
             return Invalid(f"{self._uri(key)} is refused ({code or status}): {_KEYS_REMEDY}")
         return Transient(f"{self._uri(key)}: the store answered {status} {code}".rstrip())
 

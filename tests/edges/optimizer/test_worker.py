@@ -1,0 +1,99 @@
+"""A child that rewrites models: its refusals are told, its end takes nothing with it."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slipway.api.v1alpha1.optimization import QuantizationMode
+from slipway_optimizer.arrays import save_npz
+from slipway_optimizer.failures import Refused
+from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.worker import WorkerTask, run_isolated
+from tests.support.small_models import classifier, rows, save
+from tests.support.waiting import until
+
+
+def task(folder: Path, **changes: str) -> WorkerTask:
+    save(folder / "m.onnx", classifier())
+    save_npz(folder / "rows.npz", {"x": rows(8)["x"]})
+    paths = {"source": "m.onnx", "target": "out.onnx", "feeds": "rows.npz"} | changes
+    return WorkerTask(
+        action="quantize",
+        recipe=Recipe(name="int8", quantization=QuantizationMode.STATIC),
+        **{name: str(folder / path) for name, path in paths.items()},
+    )
+
+
+def run(of: WorkerTask, folder: Path, *, timeout: float = 60.0) -> None:
+    run_isolated(of, scratch=folder / "scratch", threads=1, timeout=timeout)
+
+
+def test_a_variant_is_built_and_nothing_else_is_left(tmp_path: Path) -> None:
+    before = set(os.listdir())
+    run(task(tmp_path), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "m.onnx",
+        "out.onnx",
+        "rows.npz",
+        "scratch",
+    }
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert set(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "words"),
+    [
+        pytest.param({"feeds": "other.npz"}, "BuildFailed", "the quantiser failed: ", id="rows"),
+        pytest.param(
+            {"source": "rows.npz"}, "BuildFailed", "the quantiser failed: ", id="no model"
+        ),
+    ],
+)
+def test_what_the_quantiser_raises_becomes_a_reason(
+    tmp_path: Path, changes: dict[str, str], reason: str, words: str
+) -> None:
+    save_npz(tmp_path / "other.npz", {"y": np.zeros(3)})
+    with pytest.raises(Refused) as caught:
+        run(task(tmp_path, **changes), tmp_path)
+    assert caught.value.reason == reason
+    assert words in str(caught.value)
+
+
+def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"quantize took more than 0\.01 s") as caught:
+        run(task(tmp_path), tmp_path, timeout=0.01)
+    assert caught.value.reason == "BuildTimeout"
+
+
+async def test_nothing_outlives_a_step_that_is_killed(tmp_path: Path) -> None:
+    """A fifo in the model's place keeps the child reading for ever."""
+    of = task(tmp_path)
+    (tmp_path / "m.onnx").unlink()
+    os.mkfifo(tmp_path / "m.onnx")
+    script = (
+        "import sys; from pathlib import Path; from slipway_optimizer import worker as w\n"
+        "w.run_isolated(w.WorkerTask.model_validate_json(sys.argv[1]), "
+        f"scratch=Path({str(tmp_path / 'scratch')!r}), threads=1, timeout=60)"
+    )
+    command = [sys.executable, "-c", script, of.model_dump_json()]
+    parent = await asyncio.create_subprocess_exec(*command)
+    try:
+        child = await until(lambda: _child_that_reads(parent.pid))
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        await parent.wait()
+    await until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def _child_that_reads(parent: int) -> int | None:
+    """The child's pid, once it has come as far as the quantiser's libraries."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    if children and "onnxruntime" in Path(f"/proc/{children[0]}/maps").read_text():
+        return int(children[0])
+    return None
