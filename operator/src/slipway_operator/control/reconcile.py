@@ -14,7 +14,7 @@ from slipway_operator.kube.store import Key, Store
 from slipway_operator.plan.children import Action, Annotate, Apply, Create, Delete, Scale
 from slipway_operator.plan.config import Config
 from slipway_operator.plan.memory import Note
-from slipway_operator.plan.names import event_name, identity
+from slipway_operator.plan.names import event_name, identity, short_hash
 from slipway_operator.plan.objects import Object, Ref, controller_uid, format_time, ref_of
 from slipway_operator.plan.observed import Observed, Window
 from slipway_operator.plan.plan import Plan, plan, stalled
@@ -131,9 +131,23 @@ class Reconciler:
     def _is_due(self, action: Action) -> bool:
         match action:
             case Apply(object=desired):
-                return needs_apply(desired, self._store.get(ref_of(desired)))
+                return self._differs(desired)
             case _:
                 return True
+
+    def _differs(self, desired: Object) -> bool:
+        """``needs_apply``, remembered for as long as neither side changes."""
+        ref = ref_of(desired)
+        live = self._store.get(ref)
+        if live is None:
+            return True
+        same = (live["metadata"]["resourceVersion"], short_hash(desired))
+        if self._store.settled.get(ref) == same:
+            return False
+        if needs_apply(desired, live):
+            return True
+        self._store.settled[ref] = same
+        return False
 
     def _must_be_fresh(self, action: Action) -> bool:
         """Whether acting on an old view of the resource could take traffic from what serves."""

@@ -7,6 +7,7 @@ a timeout on every call.
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -125,11 +126,12 @@ class HttpApi:
                 if response.status >= 300:
                     raise _refusal(response, await response.read(), request)
                 rest = b""
-                async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        if line:
-                            yield line
+                with suppress(aiohttp.SocketTimeoutError):  # silence ends it: ask anew
+                    async for chunk in response.content.iter_any():
+                        *lines, rest = (rest + chunk).split(b"\n")
+                        for line in lines:
+                            if line:
+                                yield line
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _silence(request, error) from error
 
@@ -156,7 +158,7 @@ class _Rest(RESTClientObject):
         headers: dict[str, str],
         *,
         data: bytes | None,
-        timeout: aiohttp.ClientTimeout,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own
     ) -> aiohttp.ClientResponse:
         if self.pool_manager is None:
             self.pool_manager = self._create_pool_manager()

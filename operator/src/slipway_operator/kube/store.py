@@ -27,9 +27,14 @@ def slim(obj: Object) -> Object:
 
 
 class Store:
-    """Objects of all watched kinds, indexed by the resource they belong to."""
+    """Objects of all watched kinds, indexed by the resource they belong to.
+
+    Attributes:
+        settled: version of an object, and hash of what was wanted of it, that were found alike.
+    """
 
     def __init__(self) -> None:
+        self.settled: dict[Ref, tuple[str, str]] = {}
         self._objects: dict[Ref, Object] = {}
         self._by_key: dict[Key, set[Ref]] = defaultdict(set)
         self._deleted: dict[Ref, int] = {}  # resource version of deletions that we saw or made
@@ -68,6 +73,7 @@ class Store:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return None
         del self._objects[ref]
+        self.settled.pop(ref, None)
         self._deleted[ref] = max(version, _version(known))
         key = key_of(known)
         if key is not None:

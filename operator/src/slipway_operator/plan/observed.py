@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from slipway.contract import Label
 from slipway_operator.plan.objects import Object, Ref, controller_uid, labels
@@ -23,7 +24,7 @@ class Window:
     p95_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observed:
     """A snapshot; ``plan`` sees nothing else.
 
@@ -38,6 +39,13 @@ class Observed:
     namespace_uid: str
     children: Mapping[Ref, Object] = field(default_factory=dict)
     windows: Mapping[str, Window] = field(default_factory=dict)
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Object]]:
+        found: dict[str, list[Object]] = {}
+        for ref in sorted(self.children, key=lambda ref: ref.name):
+            found.setdefault(ref.kind, []).append(self.children[ref])
+        return found
 
     @property
     def name(self) -> str:
@@ -57,7 +65,7 @@ class Observed:
 
     def of_kind(self, kind: str) -> list[Object]:
         """All children of a kind, by name."""
-        return [self.children[ref] for ref in sorted(self.children) if ref.kind == kind]
+        return self._by_kind.get(kind, [])
 
     def pods_of_revision(self, revision: str, component: str) -> list[Object]:
         """Pods of a revision with that component that are not on their way out."""

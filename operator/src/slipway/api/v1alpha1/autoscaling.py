@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from slipway.api.v1alpha1.base import ApiModel, Rule
+from slipway.api.v1alpha1.base import ApiModel, Rule, RuledModel
 
 
 class MetricTarget(ApiModel):
@@ -48,7 +48,7 @@ class Behavior(ApiModel):
     scale_down: ScalingRules | None = None
 
 
-class Autoscaling(ApiModel):
+class Autoscaling(RuledModel):
     """Replicas between two bounds. The operator never writes replicas that the scaler owns."""
 
     min_replicas: int = Field(default=1, ge=1, le=1000, description="Never fewer pods.")

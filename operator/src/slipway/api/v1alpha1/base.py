@@ -54,7 +54,7 @@ class Rule:
 
 
 class ApiModel(WireModel):
-    """Base of API models: fields of a newer CRD are ignored, rules are enforced.
+    """Base of API models: fields of a newer CRD are ignored.
 
     Attributes:
         rules: semantic rules of this object.
@@ -64,6 +64,10 @@ class ApiModel(WireModel):
     model_config = ConfigDict(extra="ignore")
     rules: ClassVar[tuple[Rule, ...]] = ()
     list_map_keys: ClassVar[dict[str, str]] = {}
+
+
+class RuledModel(ApiModel):
+    """An API model whose rules and keys are enforced (a call into Python for every object)."""
 
     @model_validator(mode="after")
     def _obey_rules(self) -> Self:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from slipway.api.v1alpha1.base import ApiModel, Name, Rule
+from slipway.api.v1alpha1.base import ApiModel, Name, Rule, RuledModel
 
 
 class OptimizationMode(StrEnum):
@@ -52,7 +52,7 @@ class Candidate(ApiModel):
     quantization: Quantization
 
 
-class Optimization(ApiModel):
+class Optimization(RuledModel):
     """How to look for a faster or smaller equivalent. fp32 is always a candidate."""
 
     mode: OptimizationMode = Field(

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from slipway.api.quantity import parse_quantity
-from slipway.api.v1alpha1.base import ApiModel, Quantity, Rule, Text
+from slipway.api.v1alpha1.base import ApiModel, Quantity, Rule, RuledModel, Text
 
 
 class ResourceList(ApiModel):
@@ -25,7 +25,7 @@ def _cel_within(name: str) -> str:
     )
 
 
-class Resources(ApiModel):
+class Resources(RuledModel):
     """Requests and limits of a container, as in a pod."""
 
     requests: ResourceList = Field(default_factory=ResourceList)

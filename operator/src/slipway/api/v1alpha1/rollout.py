@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from slipway.api.v1alpha1.base import ApiModel, Decimal, Duration, Rule
+from slipway.api.v1alpha1.base import ApiModel, Decimal, Duration, Rule, RuledModel
 
 
 class AnalysisMetricName(StrEnum):
@@ -33,7 +33,7 @@ def _one_action(step: "CanaryStep") -> bool:
     return (step.set_weight is None) != (step.pause is None)
 
 
-class CanaryStep(ApiModel):
+class CanaryStep(RuledModel):
     """Exactly one action."""
 
     set_weight: int | None = Field(
@@ -49,7 +49,7 @@ class CanaryStep(ApiModel):
     )
 
 
-class AnalysisMetric(ApiModel):
+class AnalysisMetric(RuledModel):
     """One bound on the canary."""
 
     name: AnalysisMetricName
@@ -69,7 +69,7 @@ class AnalysisMetric(ApiModel):
     )
 
 
-class Analysis(ApiModel):
+class Analysis(RuledModel):
     """Judged at every step, from measured requests. No data is never a pass."""
 
     interval: Duration = Field(default="30s", description="Between two judgements.")
@@ -94,7 +94,7 @@ def _weights(canary: "Canary") -> list[int]:
     return [step.set_weight for step in canary.steps if step.set_weight is not None]
 
 
-class Canary(ApiModel):
+class Canary(RuledModel):
     """Steps by replica ratio: 20 % needs five pods."""
 
     steps: tuple[CanaryStep, ...] = Field(

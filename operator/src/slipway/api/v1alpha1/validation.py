@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from slipway.api.quantity import parse_decimal
-from slipway.api.v1alpha1.base import ApiModel, Decimal, FileUri, Name, Rule, Text
+from slipway.api.v1alpha1.base import Decimal, FileUri, Name, Rule, RuledModel, Text
 from slipway.api.v1alpha1.model import Storage
 
 
@@ -31,7 +31,7 @@ class GateMetric(StrEnum):
 LABEL_METRICS = (GateMetric.ACCURACY, GateMetric.MEAN_ABSOLUTE_ERROR)
 
 
-class ValidationDataset(ApiModel):
+class ValidationDataset(RuledModel):
     """An ``.npz``: one array per model input under the input's name, and the labels."""
 
     storage_uri: FileUri = Field(
@@ -52,7 +52,7 @@ class ValidationDataset(ApiModel):
     )
 
 
-class Gate(ApiModel):
+class Gate(RuledModel):
     """A bound that the model must keep, or it never gets a pod."""
 
     name: Name = Field(description="Shown where the gate is reported.")
@@ -85,7 +85,7 @@ def _labels_are_there(validation: "Validation") -> bool:
     return not needs or validation.dataset is not None
 
 
-class Validation(ApiModel):
+class Validation(RuledModel):
     """Judged on every revision, the first included. Without a data set: closeness to the source."""
 
     dataset: ValidationDataset | None = Field(
