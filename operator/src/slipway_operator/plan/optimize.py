@@ -11,6 +11,7 @@ from slipway_operator.plan.objects import Object, condition, parse_time
 from slipway_operator.plan.observed import Observed
 from slipway_operator.plan.podstate import (
     Trouble,
+    ended_containers,
     last_report,
     running_container,
     trouble_of,
@@ -100,6 +101,9 @@ def _unfinished(pods: list[Object]) -> Outcome:
     trouble = trouble_of([pod])
     if trouble is not None:
         return Waiting(trouble.reason, trouble.message)
+    ended = ended_containers(pod)
+    if ended:  # between two steps, or after the last one
+        return Running(next((each for each in Step if each not in ended), Step.PUBLISH))
     return Waiting("PodStarting", f"waits for pod {pod['metadata']['name']} to start")
 
 

@@ -46,6 +46,15 @@ def running_container(pod: Object) -> str | None:
     return None
 
 
+def ended_containers(pod: Object) -> set[str]:
+    """Names of the containers that ended well."""
+    return {
+        status["name"]
+        for status in container_statuses(pod)
+        if ((status.get("state") or {}).get("terminated") or {}).get("exitCode") == 0
+    }
+
+
 def last_report(pod: Object) -> JobReport | StepFailure | ReplayReport | None:
     """The report of the last container that left one."""
     found = None
