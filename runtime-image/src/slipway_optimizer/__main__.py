@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
     except SystemExit as error:
         return ExitCode.OK if error.code == 0 else ExitCode.USAGE
-    _bound_threads()
+    _prepare_libraries()
     # As a container's first process it would else ignore SIGTERM; and cleaning up must happen.
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -66,10 +66,11 @@ def _end(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _bound_threads() -> None:
-    """Before numpy is imported: its libraries would else start a thread per CPU of the node."""
+def _prepare_libraries() -> None:
+    """Before they are imported: numpy's would else start a thread per CPU of the node."""
     for name in _THREADS:
         os.environ.setdefault(name, str(usable_threads()))
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Which variants to build. Pure.
 
-Rules by operator mix (docs/architecture.md has the measurements): INT8 at run time for MatMul and
+Rules by operator mix (measured in docs/decisions/0010): INT8 at run time for MatMul and
 Gemm, calibrated QDQ for Conv, MatMul and Gemm and for nothing else. Dynamic INT8 of Conv is several
 times slower than fp32, and QDQ around every operator loses accuracy: neither is ever planned.
 """
