@@ -12,7 +12,12 @@ from types import FrameType
 from tests.cluster import base_image, debian, golang, images, lifecycle
 from tests.cluster.shell import Failure, say
 
-_BUILDS = {"all": golang.EVERYTHING, "api": golang.API, "s3": golang.S3}
+_BUILDS = {
+    "all": golang.EVERYTHING,
+    "api": golang.API,
+    "helm": golang.HELM,
+    "s3": golang.S3,
+}
 
 
 def _parser() -> argparse.ArgumentParser:

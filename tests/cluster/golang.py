@@ -97,6 +97,7 @@ MODULES = [
 
 API = ("etcd", "kube-apiserver", "kubectl")
 S3 = ("versitygw",)
+HELM = ("helm",)
 EVERYTHING = tuple(name for module in MODULES for name in module.programs)
 CONTROLLERS = (*API, "kube-controller-manager", "kube-scheduler")
 CLUSTER = tuple(name for name in EVERYTHING if name not in {"versitygw", "helm"})
