@@ -42,5 +42,17 @@ def rendered(values: Json | None = None, *, folder: Path) -> list[Json]:
     """All objects of the chart for a release ``slipway`` in ``slipway-system``."""
     path = folder / "values.yaml"
     path.write_text(yaml.safe_dump(values or {}))
-    text = helm("template", "slipway", str(CHART), "-n", "slipway-system", "-f", str(path))
-    return [document for document in yaml.safe_load_all(text) if document]
+    text = _template(path.read_text(), path)
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
+
+
+_known: dict[str, str] = {}
+
+
+def _template(key: str, path: Path) -> str:
+    """What helm makes of the same values, asked once."""
+    if key not in _known:
+        _known[key] = helm(
+            *("template", "slipway", str(CHART), "-n", "slipway-system", "-f", str(path))
+        )
+    return _known[key]
