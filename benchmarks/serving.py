@@ -1,4 +1,4 @@
-"""Figures of the inference server: ``python benchmarks/serving.py [--seconds 3]``.
+"""Figures of the inference server: ``python -m benchmarks.serving [--seconds 3]``.
 
 Prints start to ready for magika's model and a tiny one, then requests/s and latencies of the tiny
 model against raw ``session.run`` (batch 1, one thread) measured in the same run. Read ratios: the
@@ -123,7 +123,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _child(flag: str, value: str, seconds: float) -> dict[str, float]:
-    command = [sys.executable, __file__, flag, value, "--seconds", str(seconds)]
+    command = [sys.executable, "-P", __file__, flag, value, "--seconds", str(seconds)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result: dict[str, float] = json.loads(output)
     return result

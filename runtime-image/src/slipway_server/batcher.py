@@ -16,6 +16,7 @@ from slipway_server.engine import Session
 from slipway_server.errors import DeadlineExpired, Overloaded
 
 _LOOP_SHARE_SECONDS: Final = 0.005  # inline runs give the loop a turn after this time
+_TOO_LONG_SECONDS: Final = 0.02  # an inline run that takes so long was the last one
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ class Batcher:
         self._running: list[Job] = []
         self._scheduled = False
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._inline = policy.inline
         if not policy.inline:
-            threading.Thread(target=self._work, name="model", daemon=True).start()
+            self._leave_loop()
 
     @property
     def queued(self) -> int:
@@ -104,16 +106,30 @@ class Batcher:
 
     def _tick(self) -> None:
         self._scheduled = False
-        if not self._policy.inline:
+        if not self._inline:
             self._start()
             return
-        end = self._loop.time() + _LOOP_SHARE_SECONDS
+        start = before = self._loop.time()
         while jobs := self._take():
-            self._deliver(jobs, run_together(self._session.run, jobs, self._outputs))
-            if self._queue and self._loop.time() > end:
+            outcomes = run_together(self._session.run, jobs, self._outputs)
+            after = self._loop.time()
+            if after - before > _TOO_LONG_SECONDS:
+                self._leave_loop()
+            self._deliver(jobs, outcomes)
+            if self._queue and (after - start > _LOOP_SHARE_SECONDS or not self._inline):
                 self._scheduled = True
                 self._loop.call_soon(self._tick)
                 return
+            before = after
+
+    def _leave_loop(self) -> None:
+        """Run on a thread from now on.
+
+        Also when a model that was cheap at warm-up turns out to depend on its input: the loop must
+        answer probes meanwhile.
+        """
+        self._inline = False
+        threading.Thread(target=self._work, name="model", daemon=True).start()
 
     def _start(self) -> None:
         if not self._running and (jobs := self._take()):

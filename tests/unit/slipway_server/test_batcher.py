@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -178,6 +179,24 @@ async def test_an_answer_that_cannot_be_delivered_loses_no_other() -> None:
     submitted(batcher(FakeSession(double), INLINE), broken, fine)
     assert await fine.value() == 4
     assert isinstance(problems[0]["exception"], KeyError)
+
+
+async def test_a_model_that_turns_out_slow_leaves_the_loop_for_good() -> None:
+    threads: list[threading.Thread] = []
+
+    def slow_for_nines(feeds: Mapping[str, Array]) -> list[Array]:
+        threads.append(threading.current_thread())
+        if feeds["x"][0, 0] == 9:
+            time.sleep(0.03)
+        return double(feeds)
+
+    target = batcher(FakeSession(slow_for_nines), BatchPolicy(max_rows=1, inline=True))
+    for value in (1, 9, 2, 3):
+        (waiter,) = submitted(target, Waiter(rows(value)))
+        assert await waiter.value() == 2 * value
+    main = threading.main_thread()
+    assert [thread is main for thread in threads] == [True, True, False, False]
+    target.close()
 
 
 async def test_a_bug_in_the_worker_reaches_the_door() -> None:

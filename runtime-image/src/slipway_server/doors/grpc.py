@@ -27,13 +27,18 @@ _M = TypeVar("_M", bound=Message)
 
 
 class GrpcDoor:
-    """The methods by path."""
+    """The methods by path.
+
+    Attributes:
+        last_call: when an inference request came last, on the clock.
+    """
 
     def __init__(self, state: State, metrics: Metrics, *, clock: Callable[[], float]) -> None:
         self._state = state
         self._metrics = metrics
         self._clock = clock
         self._codec: V2Grpc | None = None
+        self.last_call = float("-inf")
 
     def open(self, signature: Signature) -> None:
         """Start to take inference requests; the model is loaded."""
@@ -54,7 +59,8 @@ class GrpcDoor:
     # ---- inference
 
     async def _infer(self, request: bytes, *, seconds: float | None) -> bytes:
-        metrics, started = self._metrics, self._clock()
+        metrics = self._metrics
+        started = self.last_call = self._clock()
         metrics.in_flight += 1
         code, outcome = "OK", Outcome.SUCCESS
         try:
