@@ -158,7 +158,7 @@ def _hold_degradation(gate: Gate, facts: Facts, baseline: Facts, shown: str) -> 
         if value is None or before is None:
             return Verdict.INCONCLUSIVE, f"{gate.metric} was not measured on both"
         worse, noise = value - before, 0.0
-    compared = f"{shown} is {_number(abs(worse))} {'worse' if worse > 0 else 'better'} than fp32"
+    compared = f"{shown} is {_comparison(worse)} fp32"
     if worse > allowed:
         return Verdict.FAILED, f"{compared}, maxDegradation is {gate.max_degradation}"
     if noise > allowed:
@@ -167,6 +167,12 @@ def _hold_degradation(gate: Gate, facts: Facts, baseline: Facts, shown: str) -> 
             f"of {_number(noise)}: add rows or widen the gate"
         )
     return Verdict.PASSED, f"{compared}, within maxDegradation {gate.max_degradation}"
+
+
+def _comparison(worse: float) -> str:
+    if worse == 0:
+        return "as good as"
+    return f"{_number(abs(worse))} {'worse' if worse > 0 else 'better'} than"
 
 
 def _value(metric: GateMetric, facts: Facts) -> float | None:

@@ -57,7 +57,7 @@ def gate(metric: str, **bounds: str) -> Gate:
         ),
         pytest.param(
             gate("accuracy", maxDegradation="0.001"), variant(0.0), Verdict.INCONCLUSIVE,
-            "accuracy 0.95 on 400 rows is 0 better than fp32, but maxDegradation 0.001 is "
+            "accuracy 0.95 on 400 rows is as good as fp32, but maxDegradation 0.001 is "
             "narrower than the noise of 0.004: add rows or widen the gate (gate g)",
             id="narrower than the noise",
         ),

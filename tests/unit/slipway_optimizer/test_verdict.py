@@ -75,7 +75,7 @@ def test_the_bound_decides_not_a_lucky_middle() -> None:
         ),
         pytest.param(
             {"paired": Paired(0.0, 0.02, 400)}, "Inconclusive",
-            "GateInconclusive: accuracy 0.95 on 400 rows is 0 better than fp32, but "
+            "GateInconclusive: accuracy 0.95 on 400 rows is as good as fp32, but "
             "maxDegradation 0.01 is narrower than the noise of 0.02: add rows or widen the gate "
             "(gate default)", id="noise",
         ),

@@ -21,6 +21,8 @@ def render(report: OptimizationReport) -> str:
         _row(["---"] * len(head)),
         *(_row(row) for row in rows),
         "",
+        *(f"- {c.name}: {c.recipe}" for c in validation.candidates),
+        "",
         _LEGEND.format(threads=report.hardware.threads),
         "",
         *_gates(report),

@@ -1,0 +1,93 @@
+"""report.md."""
+
+from slipway.artifacts.manifest import (
+    CandidateReport,
+    Dataset,
+    GateResult,
+    Hardware,
+    Source,
+    ValidationReport,
+    Verdict,
+)
+from slipway_optimizer.report.document import OptimizationReport
+from slipway_optimizer.report.markdown import render
+
+REPORT = OptimizationReport(
+    input_key="0" * 64,
+    picked=None,
+    source=Source(uri="s3://b/m.onnx", digest="sha256:a", size_bytes=9, model_format="onnx"),
+    dataset=Dataset(uri="s3://b/d.npz", digest="sha256:b", rows=10, calibration_rows=2),
+    hardware=Hardware(
+        architecture="x86_64", cpu_model="CPU", cpu_flags=("avx2", "avx512_vnni"), threads=2
+    ),
+    toolchain={"onnx": "1", "numpy": "2"},
+    options={},
+    conversion={"rows": 8},
+    notes=("int8-static not built: too small",),
+    validation=ValidationReport(
+        verdict=Verdict.FAILED,
+        reason="AccuracyGateFailed",
+        message="accuracy 0.5 is below min 0.9",
+        task="Classification",
+        metric="accuracy",
+        gates=(
+            GateResult(
+                name="quality",
+                metric="accuracy",
+                value=0.5,
+                bound="min 0.9",
+                verdict=Verdict.FAILED,
+                message="a | b",
+            ),
+        ),
+        candidates=(
+            CandidateReport(
+                name="fp32",
+                recipe="fp32",
+                verdict=Verdict.FAILED,
+                reason="AccuracyGateFailed",
+                size_bytes=1500,
+                score=0.5,
+            ),
+        ),
+    ),
+    seconds={},
+)
+
+
+def test_a_refusal_reads_from_the_reason_down_to_the_inputs() -> None:
+    assert (
+        render(REPORT)
+        == """\
+# Failed: nothing is served
+
+AccuracyGateFailed: accuracy 0.5 is below min 0.9
+
+## Candidates
+
+| candidate | size | score | p50 ms | p95 ms | ratio | SQNR dB | verdict | reason |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| fp32 | 1.50 kB | 0.5000 | - | - | - | - | Failed | AccuracyGateFailed |
+
+- fp32: fp32
+
+Latency of single rows with 2 thread(s); the ratio is paired with fp32 in the same rounds, in \
+brackets its upper 95 % bound. A dash is *not measured*.
+
+## Gates
+
+| gate | bound | verdict | what was found |
+| --- | --- | --- | --- |
+| quality | min 0.9 | Failed | a \\| b |
+
+## Inputs
+
+- source: `s3://b/m.onnx` (onnx, 9 bytes, `sha256:a`)
+- data set: `s3://b/d.npz` (10 rows, 2 calibrate, 8 judge, `sha256:b`)
+- CPU: CPU (x86_64+vnni; avx2 avx512_vnni)
+- toolchain: numpy 2, onnx 1
+- input key: `0000000000000000000000000000000000000000000000000000000000000000`
+- conversion compared with the source: rows 8
+- int8-static not built: too small
+"""
+    )
