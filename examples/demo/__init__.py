@@ -1,0 +1,1 @@
+"""``make demo``: the whole lifecycle on one machine, as a story with real models."""
