@@ -38,8 +38,9 @@ def subject(command: str, name: str, status: Status) -> str:
         if status.canary is None:
             raise Invalid(f"'{name}' has no canary: there is nothing to {command}")
         return status.canary.revision
-    if status.retry is not None:
-        return status.retry.revision
-    if not status.rejected_revisions:
-        raise Invalid(f"'{name}' has no refused revision: there is nothing to retry")
-    return status.rejected_revisions[-1].revision
+    target = status.target_revision
+    refused = {entry.revision for entry in status.rejected_revisions}
+    waiting = status.retry.revision if status.retry is not None else None
+    if target is None or target not in refused | {waiting}:
+        raise Invalid(f"'{name}' asks for no refused revision: there is nothing to retry")
+    return target
