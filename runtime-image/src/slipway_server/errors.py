@@ -1,9 +1,14 @@
-"""What can go wrong with one request, beside the three kinds of ``slipway.errors``.
+"""What can go wrong here, beside the three kinds of ``slipway.errors``.
 
-``Invalid`` is the client's fault; ``NotFound`` names what is not served. The rest is here.
+With a request: ``Invalid`` is the client's fault, ``NotFound`` names what is not served, the rest
+is below.
 """
 
-from slipway.errors import SlipwayError, Transient
+from slipway.errors import Invalid, SlipwayError, Transient
+
+
+class StorageDenied(Invalid):
+    """The store refuses this pod: its credentials or its address are wrong."""
 
 
 class Overloaded(Transient):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -34,6 +35,7 @@ _QUIET_SECONDS: Final = 1.0
 # grpc ends an old connection without losing a call, but its stop() cancels calls that cross it. So
 # connections are short-lived, and a drain waits until the last one has moved away.
 _GRPC_AGE_SECONDS: Final = 8
+_GC_THRESHOLDS: Final = (20_000, 20, 20)
 _BODY_SHARE: Final = 4  # bodies in flight may take this part of the memory limit
 _T = TypeVar("_T")
 
@@ -115,15 +117,13 @@ class _Server:
             )
             raise StartFailed("AddressInUse", problem) from error
         _LOG.info("listening", extra=with_fields(http=http_port))
-        opening = asyncio.ensure_future(self._open_rpc())
+        preparing = _in_thread(self._loop, lambda: prepare(settings, phases))
         try:
-            prepared = await _in_thread(self._loop, lambda: prepare(settings, phases))
-            grpc_port = await opening
+            grpc_port, prepared = await asyncio.gather(self._open_rpc(), preparing)
         except SlipwayError as error:
             raise StartFailed(reason_of(phases.current, error), error) from error
-        finally:
-            opening.cancel()
         self._let_in(prepared)
+        _settle_garbage()
         seconds = {**phases.seconds, "total": time.monotonic() - self._started}
         self._metrics.startup.update(seconds)
         ports = {"http": http_port, "grpc": grpc_port}
@@ -170,7 +170,10 @@ class _Server:
         )
         trailers = tuple((name, value) for name, value in self._labels().items())
         self._rpc = GrpcAioServer(self._grpc.methods(), limits=limits, trailers=trailers)
-        return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
+        try:
+            return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
+        except Invalid as error:
+            raise StartFailed("AddressInUse", error) from error
 
     async def _end_rpc(self, end: float) -> None:
         """Wait until gRPC clients have moved away, then end; all of it before ``end``."""
@@ -246,6 +249,17 @@ def _limits(settings: ServerSettings) -> HttpLimits:
         return limits
     share = max(limits.body, min(limits.buffered, memory // _BODY_SHARE))
     return replace(limits, buffered=share)
+
+
+def _settle_garbage() -> None:
+    """Requests make no cycles, so look for some rarely, and never among what start-up made.
+
+    With the default thresholds every few dozen requests pay for a collection, and now and then one
+    waits for a walk over all modules.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _import_grpc() -> None:

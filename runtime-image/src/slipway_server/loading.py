@@ -5,7 +5,8 @@ not downloaded again, so that a container restarts while the store is down.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,6 +24,7 @@ from slipway.artifacts.layout import (
 from slipway.artifacts.manifest import ArtifactFile, ArtifactManifest, FileRole
 from slipway.artifacts.store import Reader
 from slipway.errors import Invalid, NotFound, Transient
+from slipway_server.errors import StorageDenied
 
 MANIFEST_LIMIT: Final = 4 << 20
 SERVED: Final = frozenset((FileRole.MODEL, FileRole.EXTERNAL_DATA, FileRole.GOLDEN))
@@ -176,7 +178,8 @@ def _manifest_bytes(address: Address, path: Path) -> bytes:
         data = path.read_bytes()
         if digest_of(data) == address.digest:
             return data
-    data = address.manifests.read(address.manifest_key, limit=MANIFEST_LIMIT)
+    with _denied():
+        data = address.manifests.read(address.manifest_key, limit=MANIFEST_LIMIT)
     found = digest_of(data)
     if found != address.digest:
         raise Invalid(
@@ -197,10 +200,22 @@ def _fetch_file(blobs: Reader, file: ArtifactFile, path: Path) -> None:
             return
 
     def download(part: Path) -> None:
-        blobs.download(blob_key(file.digest), part)
+        with _denied():
+            blobs.download(blob_key(file.digest), part)
         _verify(file, part)
 
     _place(path, download)
+
+
+@contextmanager
+def _denied() -> Iterator[None]:
+    """Tell a store that refuses us from an artifact that is wrong."""
+    try:
+        yield
+    except NotFound:
+        raise
+    except Invalid as error:
+        raise StorageDenied(str(error)) from error
 
 
 def _place(path: Path, write: Callable[[Path], object]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from slipway.artifacts.manifest import FileRole, Verdict
 from slipway.errors import Invalid, NotFound, SlipwayError, Transient
 from slipway_server import cpu, loading
+from slipway_server.errors import StorageDenied
 from slipway_server.loading import LocalArtifact
 from slipway_server.logs import with_fields
 from slipway_server.settings import ServerSettings
@@ -97,6 +98,8 @@ def reason_of(phase: str, error: SlipwayError) -> str:
     """A CamelCase reason for the operator."""
     if isinstance(error, Transient):
         return "StorageUnreachable"
+    if isinstance(error, StorageDenied):
+        return "StorageDenied"
     if phase == "download":
         return "ArtifactNotFound" if isinstance(error, NotFound) else "ArtifactInvalid"
     reasons = {"load": "ModelNotLoadable", "warmup": "ModelFailed", "golden": "GoldenMismatch"}

@@ -116,6 +116,21 @@ def test_a_pod_starts_from_s3_and_restarts_without_it(tmp_path: Path) -> None:
         assert server.infer([1.0, 2.0])[0] == 200
 
 
+def test_wrong_credentials_are_the_users_to_mend(tmp_path: Path, s3: S3Server) -> None:
+    root = f"s3://{s3.bucket()}/uid"
+    request = Pod.of(GOOD, tmp_path).request.model_copy(
+        update={"artifacts_uri": root, "manifest_uri": f"{root}/manifest.json"}
+    )
+    wrong = replace(s3.config, secret_access_key="wrong-but-secret")
+    S3Server(wrong).secret_folder(tmp_path / "storage" / "artifacts")
+    pod = Pod(tmp_path, request, tmp_path / "storage")
+    with serving(env=pod.env, wait=False) as server:
+        assert server.process.wait(timeout=60) == 65
+        assert "wrong-but-secret" not in server.log()
+    assert (pod.failure().reason, pod.failure().transient) == ("StorageDenied", False)
+    assert "check AWS_ACCESS_KEY_ID" in pod.failure().message
+
+
 def test_live_at_once_and_ready_only_with_a_model(tmp_path: Path, s3: S3Server) -> None:
     root = f"s3://{s3.bucket()}/uid"
     silent = socket.create_server(("127.0.0.1", 0))  # a store that never answers
@@ -215,6 +230,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             env = pod.env | {f"SLIPWAY_{variable}_PORT": port}
             with serving(env=env, wait=False) as server:
                 assert server.process.wait(timeout=60) == 65
+            assert pod.failure().reason == "AddressInUse"
             assert f"{text} {port} cannot be opened" in pod.failure().message
 
 

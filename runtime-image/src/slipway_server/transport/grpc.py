@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-import grpc  # type: ignore[import-untyped] # it ships no types
-import grpc.aio  # type: ignore[import-untyped] # it ships no types
+import grpc
+import grpc.aio
 
 from slipway.errors import Invalid
 
@@ -116,11 +116,11 @@ class GrpcAioServer:
             await self._server.stop(grace)
 
 
-class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc ships no types
+class _Handler(grpc.GenericRpcHandler):
     def __init__(
         self, methods: Mapping[str, Method], trailers: tuple[tuple[str, str], ...]
     ) -> None:
-        self._handlers = {
+        self._handlers: dict[str, Any] = {
             path: grpc.unary_unary_rpc_method_handler(_unary(method, trailers))
             for path, method in methods.items()
         }
