@@ -85,7 +85,7 @@ async def local_session(
             store,
             config=Config(
                 images=images,
-                default_artifacts=DefaultArtifacts(f"file://{run_dir.resolve() / 'artifacts'}"),
+                default_artifacts=DefaultArtifacts(_artifacts(run_dir)),
                 cluster_domain="",
                 http_port=cluster.listen_port(80),
                 allow_files=True,
@@ -102,6 +102,10 @@ async def local_session(
         finally:
             await manager.stop()
             await cancel_all([polling])
+
+
+def _artifacts(run_dir: Path) -> str:
+    return f"file://{run_dir.resolve() / 'artifacts'}"
 
 
 def names(objects: list[Object]) -> list[Ref]:

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from slipway.contract import Label
+from slipway.contract import Annotation, Label
 from slipway_operator.plan.objects import Object, Ref, labels, ref_of
+
+_NO_SPEC = frozenset({"Job", "Pod"})
 
 Key = tuple[str, str]  # namespace and name of a ModelDeployment
 
@@ -21,8 +23,15 @@ def _version(obj: Object) -> int:
 
 
 def slim(obj: Object) -> Object:
-    """Without managedFields, which nobody here reads and which double the memory."""
+    """Without what nobody here reads: managedFields, and the specs of Jobs and pods.
+
+    A Job is created once and never compared, a pod is its controller's: of both only metadata and
+    status are read, and their specs are most of the memory.
+    """
     obj["metadata"].pop("managedFields", None)
+    if obj["kind"] in _NO_SPEC:
+        obj.pop("spec", None)
+        (obj["metadata"].get("annotations") or {}).pop(Annotation.REQUEST, None)
     return obj
 
 

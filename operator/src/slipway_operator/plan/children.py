@@ -120,7 +120,7 @@ def _target(world: World) -> Iterator[Action]:
     if target in (memory.stable, memory.canary) or memory.rejection(target):
         return
     match facts.outcome:
-        case optimize.Waiting(reason="JobMissing"):
+        case optimize.Waiting(job_missing=True):
             if memory.retry is None or facts.now >= parse_time(memory.retry.not_before):
                 yield Create(
                     optimization_job(

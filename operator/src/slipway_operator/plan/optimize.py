@@ -22,6 +22,7 @@ from slipway_operator.plan.revision import Revision
 _MENDABLE: Final = frozenset(
     {"SourceNotFound", "DatasetNotFound", "StorageDenied", "StorageUnreachable", "ImagePullFailed"}
 )
+_NO_POD: Final = "waits for the pod of its optimization Job"
 _FIRST_RETRY_SECONDS: Final = 20
 _LAST_RETRY_SECONDS: Final = 300
 
@@ -32,6 +33,7 @@ class Waiting:
 
     reason: str
     message: str
+    job_missing: bool = False  # the same to a reader: it is created in the same reconcile
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def outcome(observed: Observed, name: str, revision: Revision | None) -> Outcome
         return Done(revision.report, stored=True)
     job = observed.child("Job", job_name(name))
     if job is None:
-        return Waiting("JobMissing", "waits for its optimization Job to be created")
+        return Waiting("PodMissing", _NO_POD, job_missing=True)
     pods = observed.pods_of_job(job)
     complete = condition(job, "Complete")
     if complete is not None and complete["status"] == "True":
@@ -93,7 +95,7 @@ def outcome(observed: Observed, name: str, revision: Revision | None) -> Outcome
 
 def _unfinished(pods: list[Object]) -> Outcome:
     if not pods:
-        return Waiting("PodMissing", "waits for the Job controller to create a pod")
+        return Waiting("PodMissing", _NO_POD)
     pod = pods[-1]
     step = running_container(pod)
     if step in list(Step):

@@ -120,7 +120,7 @@ def _retry_asked(memory: Memory, facts: Facts) -> Transition | None:
 
 def _clean(outcome: optimize.Outcome) -> bool:
     match outcome:
-        case optimize.Waiting(reason="JobMissing"):
+        case optimize.Waiting(job_missing=True):
             return True
         case optimize.Done(report=report, stored=True):
             return report.verdict is Verdict.PASSED

@@ -74,7 +74,6 @@ REASONS: Final[dict[str, str]] = {
     "CreateContainerError": "The kubelet could not make a container. The message is its own.",
     "ImagePullFailed": "An image cannot be pulled. Check its name and `imagePullSecrets`.",
     "InProgress": "The rollout goes on.",
-    "JobMissing": "The optimization Job is about to be created.",
     "NoReadyPods": "No pod of the stable revision is ready, and no pod says why.",
     "NothingServes": "No revision serves yet.",
     "OptimizationFailed": "The Job failed without a report. See `slipway logs`.",
