@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.s3 import S3Server, free_port, s3
 
 from slipway.artifacts.credentials import StorageConfig
 from slipway.artifacts.s3_reader import S3Reader
 from slipway.errors import Invalid, NotFound, Transient
+from tests.support.s3 import S3Server, free_port, s3
 
 __all__ = ["s3"]
 
