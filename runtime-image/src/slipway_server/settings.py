@@ -1,6 +1,5 @@
 """What a server is started with: from the request file and environment of a pod, or by hand."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -185,11 +184,6 @@ def artifact_storage(env: Mapping[str, str]) -> StorageConfig:
     """Credentials of the artifact store, where they are mounted."""
     folder = Path(env.get(Env.STORAGE_DIR, PodPath.STORAGE)) / StorageMount.ARTIFACTS
     return StorageConfig.from_folder(folder) if folder.is_dir() else StorageConfig()
-
-
-def environment() -> Mapping[str, str]:
-    """This process's environment: read once, at the top."""
-    return dict(os.environ)
 
 
 def _name(text: str) -> str:
