@@ -22,6 +22,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -164,7 +165,7 @@ async def _load(kind: str, port: int, connections: int, seconds: float) -> dict[
             _HttpClient(port, request, (start, end), latencies, failed) for _ in range(connections)
         ]
         for client in clients:
-            await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
+            await loop.create_connection(partial(_same, client), "127.0.0.1", port)
         await asyncio.gather(*(client.done for client in clients))
     latencies.sort()
     return {
@@ -174,6 +175,11 @@ async def _load(kind: str, port: int, connections: int, seconds: float) -> dict[
         "failed": failed[0],
         "all": len(latencies) * (seconds + 0.3) / seconds,
     }
+
+
+def _same(protocol: "_HttpClient") -> "_HttpClient":
+    """A protocol factory of one made already."""
+    return protocol
 
 
 class _HttpClient(asyncio.Protocol):
@@ -246,7 +252,9 @@ async def _load_grpc(
     async def client(number: int) -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelInfer"
+            )
             while (sent := time.perf_counter()) < window[1]:
                 await call(request)
                 if sent >= window[0]:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,5 +100,6 @@ class Artifact:
 def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     """A ``.npz`` file."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    named: dict[str, Any] = dict(arrays)
+    np.savez(buffer, **named)
     return buffer.getvalue()

@@ -74,7 +74,7 @@ def main() -> None:
     elif what == "stubborn":
         stubborn()
     elif what == "env":
-        told = {"env": dict(os.environ), "files": {}}
+        told: dict[str, Any] = {"env": dict(os.environ), "files": {}}
         for root in (
             os.environ["SLIPWAY_STORAGE_DIR"],
             os.path.dirname(os.environ["SLIPWAY_REQUEST_FILE"]),

@@ -34,7 +34,7 @@ def finite_arrays(datatype: str) -> st.SearchStrategy[Array]:
     """Arrays of rank 1 to 3 without NaN, infinity or empty dimensions."""
     shapes = hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)
     if datatype == BYTES:
-        texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+        texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
         return hnp.arrays(np.object_, shapes, elements=texts, fill=st.nothing())
     dtype = DTYPES[datatype]
     if dtype.kind != "f":

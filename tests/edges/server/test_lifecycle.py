@@ -280,7 +280,9 @@ def test_a_deadline_is_answered_in_time_on_every_door(tmp_path: Path) -> None:
         request = pb.ModelInferRequest(model_name="m", raw_input_contents=[bytes(8)])
         request.inputs.add(name="x", datatype="FP32", shape=[1, 2])
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
-            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelInfer"
+            )
             with pytest.raises(grpc.RpcError) as caught:  # it waits for the slow one
                 call(request.SerializeToString(), timeout=20)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -430,7 +432,9 @@ class Clients:
         message = request.SerializeToString()
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelInfer"
+            )
             while not self._stop.is_set():
                 try:
                     await call(message, timeout=10)

@@ -43,7 +43,9 @@ async def test_nothing_that_a_caller_holds_is_the_store_s_own(api: ObjectsApi) -
 
 
 def watch(api: ObjectsApi, version: str) -> AsyncGenerator[WatchEvent, None]:
-    return api.watch("ConfigMap", None, selector="", resource_version=version)
+    found = api.watch("ConfigMap", None, selector="", resource_version=version)
+    assert isinstance(found, AsyncGenerator)  # it can be closed
+    return found
 
 
 async def test_a_watch_goes_on_where_the_list_ended(api: ObjectsApi, objects: Objects) -> None:

@@ -175,7 +175,8 @@ async def test_an_answer_that_cannot_be_delivered_loses_no_other() -> None:
     problems: list[dict[str, object]] = []
     loop.set_exception_handler(lambda _, context: problems.append(context))
     broken, fine = Waiter(rows(1)), Waiter(rows(2))
-    broken.job.done = lambda _: {}["bug"]
+    nothing: dict[str, None] = {}
+    broken.job.done = lambda _: nothing["bug"]
     submitted(batcher(FakeSession(double), INLINE), broken, fine)
     assert await fine.value() == 4
     assert isinstance(problems[0]["exception"], KeyError)

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ class Code(IntEnum):
 
 
 def test_a_clone_is_what_json_would_make_of_it() -> None:
-    copy = clone({Color.RED: (Color.RED, Code.BAD, True, None, 1.5)})
+    copy: Any = clone({Color.RED: (Color.RED, Code.BAD, True, None, 1.5)})
 
     assert copy == {"red": ["red", 65, True, None, 1.5]}
     assert [type(value) for value in copy["red"]] == [str, int, bool, type(None), float]

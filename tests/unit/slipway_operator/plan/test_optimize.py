@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from slipway.contract import Step
-from slipway_operator.plan.observed import Observed
 from slipway_operator.plan.objects import ref_of
+from slipway_operator.plan.observed import Observed
 from slipway_operator.plan.optimize import Outcome, Running, Waiting, outcome
 from tests.support.builders import model_deployment
 
