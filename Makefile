@@ -54,7 +54,7 @@ images: ## build the container images with docker, podman or buildah
 	runtime-image/build-images.sh
 
 bench-operator: $(VENV)/.installed ## writes, memory and speed against a real kube-apiserver
-	$(VENV)/bin/python -m benchmarks.operator
+	$(VENV)/bin/python -m benchmarks.control_plane
 
 bench-serving: $(VENV)/.installed ## server start, latency and throughput against raw ONNX Runtime
 	$(VENV)/bin/python -m benchmarks.serving
