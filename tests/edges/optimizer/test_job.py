@@ -98,9 +98,8 @@ def test_an_estimator_is_converted_and_compared_with_itself(
         store.as_uri(),
         validation=dataset(digits / "digits.npz"),
     )
-    end = job.run()
-    report = end.message
-    assert isinstance(report, JobReport), end.output
+    report = job.run_here().message
+    assert isinstance(report, JobReport)
     assert report.verdict is Verdict.PASSED
     assert report.candidates[0].score == pytest.approx(0.97, abs=0.02)
     manifest = manifest_of(report, store)
