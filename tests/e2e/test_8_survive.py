@@ -3,7 +3,7 @@
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -98,6 +98,10 @@ def reason(resource: Json, kind: str = "Optimized") -> str:
     return found
 
 
+def _for(wanted: str) -> Callable[[Json], bool]:
+    return lambda resource: reason(resource) == wanted
+
+
 def test_what_cannot_be_read_is_named_with_a_remedy_and_mended_by_itself(space: Space) -> None:
     """Three at once: a missing source, refused credentials, and bytes that are no model."""
     space.kubectl.apply(secret("wrong", key="not-the-key"))
@@ -113,11 +117,8 @@ def test_what_cannot_be_read_is_named_with_a_remedy_and_mended_by_itself(space: 
         space.apply(resource)
 
     seen = {
-        name: space.watch.wait(name, lambda r, w=want: reason(r) == w, seconds=150)
-        for name, want in (
-            ("missing", "SourceNotFound"),
-            ("denied", "StorageDenied"),
-        )
+        name: space.watch.wait(name, _for(wanted), seconds=150)
+        for name, wanted in (("missing", "SourceNotFound"), ("denied", "StorageDenied"))
     }
     for name, words in (("missing", "was-here.onnx"), ("denied", "Secret")):
         status = seen[name]["status"]
@@ -168,14 +169,14 @@ def _restart_container(space: Space, name: str) -> None:
         (now,) = space.servers(name)
         status = now["status"]["containerStatuses"][0]
         assert now["metadata"]["uid"] == pod["metadata"]["uid"]
-        return status["restartCount"] == 1 and status["ready"]
+        return bool(status["restartCount"] == 1 and status["ready"])
 
     eventually("its container back and ready", restarted, seconds=60)
 
 
 def test_an_image_that_is_not_there_is_named_and_can_be_corrected(space: Space) -> None:
     spec: Json = {"optimization": {"mode": "ConvertOnly"}}
-    absent = {"predictor": {"runtimeImage": "registry.invalid/slipway/nothing:1"}}
+    absent: Json = {"predictor": {"runtimeImage": "registry.invalid/slipway/nothing:1"}}
     space.apply(space.digits("digits", **spec))
     good = space.healthy("digits")["status"]["stable"]["revision"]
     pods = identities(space.servers("digits"))

@@ -5,11 +5,11 @@ import time
 from tests.e2e.figures import tell
 from tests.e2e.helm import Installation
 from tests.e2e.space import Space, identities
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.kubectl import Json, Kubectl, eventually
 from tests.support.load import Mix
 
 KINDS = "deployments,replicasets,pods,services,jobs,controllerrevisions,hpa,pdb"
-PLAIN = {"optimization": {"mode": "ConvertOnly"}}
+PLAIN: Json = {"optimization": {"mode": "ConvertOnly"}}
 
 
 def children(space: Space, name: str) -> set[str]:

@@ -62,8 +62,13 @@ class Result:
 
     answers: list[Answer] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    failed: int = 0
+    failed_at: list[float] = field(default_factory=list)
     connections: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def failed(self) -> int:
+        """How many were not answered well."""
+        return len(self.failed_at)
 
     @property
     def requests(self) -> int:
@@ -169,7 +174,7 @@ class Load:
             async with asyncio.timeout(_TIMEOUT):
                 revision = await client.ask()
         except Exception as error:  # noqa: BLE001 - any failure is a failed request
-            self.result.failed += 1
+            self.result.failed_at.append(began)
             if len(self.result.failures) < _FIRST_FAILURES:
                 text = f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
                 self.result.failures.append(f"{door} at {began:.1f}: {text}")
@@ -241,6 +246,7 @@ class _HttpClient(_Client):
 
 class _GrpcClient(_Client):
     _channel: grpc.aio.Channel | None = None
+    _call: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
     async def ask(self) -> str:
         if self._channel is None:
