@@ -1,6 +1,7 @@
 """A namespace of one test: its storage Secret, its models, and what was seen of them."""
 
 import secrets
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from tests.e2e.s3 import ObjectStore, namespace, secret
 from tests.e2e.settings import SECRET
 from tests.support import models
-from tests.support.kubectl import Json, Kubectl, Watch, told
+from tests.support.kubectl import Json, Kubectl, Watch, eventually, told
 from tests.support.load import Load, Mix, Target
 
 GATES = [{"name": "accuracy", "metric": "accuracy", "min": "0.8", "maxDegradation": "0.01"}]
@@ -49,7 +50,7 @@ class Space:
     def close(self) -> None:
         """Ask for its end; nobody waits for it."""
         self.watch.close()
-        Kubectl()("delete", "namespace", self.name, "--wait=false")
+        Kubectl()("delete", "namespace", self.name, "--wait=false", "--ignore-not-found")
 
     def magika(self, name: str, *, model: str = "v1", **spec: Any) -> Json:
         """A ModelDeployment of magika's network, judged on its labelled rows."""
@@ -86,7 +87,7 @@ class Space:
         """A load on a resource made by ``digits``."""
         row = models.digits_row(self.files.folder)
         rest, rpc = models.rest(name, "X", row), models.grpc(name, "X", row)
-        return Load(self.target(name), http=rest, grpc_request=rpc, mix=mix)
+        return Load(self.reachable(name), http=rest, grpc_request=rpc, mix=mix)
 
     def apply(self, resource: Json) -> int:
         """Apply it; returns how many of its states were seen before."""
@@ -113,6 +114,21 @@ class Space:
     def target(self, service: str) -> Target:
         """A Service's address."""
         return Target(self.kubectl.get("service", service)["spec"]["clusterIP"])
+
+    def reachable(self, service: str) -> Target:
+        """The same, once nodes know it: a moment after its first pod is ready."""
+        target = self.target(service)
+
+        def connects() -> bool:
+            for port in (target.http_port, target.grpc_port):
+                try:
+                    socket.create_connection((target.host, port), timeout=2).close()
+                except OSError:
+                    return False
+            return True
+
+        eventually(f"a Service {service} that nodes know", connects, seconds=20, period=0.1)
+        return target
 
     def servers(self, name: str) -> list[Json]:
         """Server pods of a resource."""

@@ -89,7 +89,7 @@ def test_a_model_that_fails_only_in_service_is_rolled_back_by_itself(
     rest, rpc = models.rest("model", "bytes", row), models.grpc("model", "bytes", row)
     since = space.apply(space.plain("model", model=version, **SPEC))
     with Load(
-        space.target("model"), http=rest, grpc_request=rpc, mix=Mix.only("http-new", 12.0, 6)
+        space.reachable("model"), http=rest, grpc_request=rpc, mix=Mix.only("http-new", 12.0, 6)
     ) as load:
         status = space.watch.wait("model", refused, since=since, seconds=200)["status"]
         bad = status["targetRevision"]
