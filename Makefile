@@ -7,7 +7,7 @@ SOURCES := operator/src runtime-image/src tests benchmarks examples
 MODULES := slipway slipway_operator slipway_local slipway_cli
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all e2e check fix generate cluster-up cluster-down images lock clean \
-  bench-operator bench-serving bench-optimizer
+  bench-operator bench-local bench-serving bench-optimizer
 
 help: ## show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 18
@@ -55,6 +55,9 @@ images: ## build the container images with docker, podman or buildah
 
 bench-operator: $(VENV)/.installed ## writes, memory and speed against a real kube-apiserver
 	$(VENV)/bin/python -m benchmarks.control_plane
+
+bench-local: $(VENV)/.installed ## slipway local: time to ready and to Healthy
+	$(VENV)/bin/python -m benchmarks.local
 
 bench-serving: $(VENV)/.installed ## server start, latency and throughput against raw ONNX Runtime
 	$(VENV)/bin/python -m benchmarks.serving
