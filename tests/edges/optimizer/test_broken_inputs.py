@@ -12,8 +12,9 @@ import skops.io
 from onnx import TensorProto, helper
 from sklearn.preprocessing import FunctionTransformer
 
+from slipway.artifacts.manifest import Verdict
 from slipway.contract import ExitCode, Step
-from slipway.tasks import StepFailure
+from slipway.tasks import JobReport, StepFailure
 from tests.edges.optimizer.jobs import JobRunner, dataset
 from tests.support.small_models import classifier, model_of, rows, save, save_rows
 
@@ -198,6 +199,21 @@ def test_an_estimator_with_a_foreign_function_is_not_loaded(job: JobRunner, tmp_
     reason, message = refusal(job, Step.FETCH, Step.BUILD)
     assert reason == "SourceUntrusted"
     assert "types that may run code when loaded (builtins.print)" in message
+
+
+def test_a_model_that_answers_at_random_is_refused_with_the_remedy(
+    job: JobRunner, tmp_path: Path
+) -> None:
+    model = classifier(
+        helper.make_node("RandomNormalLike", ["probabilities"], ["noise"]),
+        helper.make_node("Add", ["probabilities", "noise"], ["p"]),
+    )
+    source = save(tmp_path / "m.onnx", model)
+    job.request(source.as_uri(), (job.folder / "s").as_uri())
+    report = job.run_here().message
+    assert isinstance(report, JobReport)
+    assert (report.verdict, report.reason) == (Verdict.FAILED, "NotDeterministic")
+    assert "fix the model's random seeds" in report.message
 
 
 def test_a_bug_is_told_as_one_and_its_traceback_stays_in_the_log(

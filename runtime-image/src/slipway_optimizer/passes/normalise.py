@@ -3,6 +3,7 @@
 Every stage is optional: what fails or changes an answer is left out, and said.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from slipway_optimizer.session import Model, optimise_basic
 
 TARGET_OPSET: Final = 17
 _EQUAL_DB: Final = 100.0
+_LEAST_IR: Final = 4  # before it, initialisers had to be inputs too
 
 
 def normalise(source: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
@@ -36,9 +38,7 @@ def normalise(source: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
         Refused: the source itself does not load or run.
     """
     reference = Model(source, threads=1).run_rows(feeds)
-    model = onnx.load_model(source, load_external_data=False)
-    _tidy(model)
-    onnx.save_model(model, target)
+    shutil.copyfile(source, target)
     notes = []
     for name, stage in _STAGES:
         attempt = target.with_suffix(".attempt.onnx")
@@ -95,27 +95,31 @@ def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
     folded = onnx.ModelProto.FromString(optimise_basic(model.SerializeToString()))
     if signature_of(folded) != signature_of(model):
         raise Refused("FoldingFailed", "it changed the inputs or outputs")
-    _tidy(folded)
-    return folded
+    return _tidy(folded)
 
 
-_STAGES: Final[tuple[tuple[str, Callable[[onnx.ModelProto], onnx.ModelProto]], ...]] = (
-    (f"upgrade to opset {TARGET_OPSET}", _upgrade),
-    ("constant folding", _fold),
-)
-
-
-def _tidy(model: onnx.ModelProto) -> None:
-    """Name every node (quantisers address them by name); initialisers are no inputs."""
+def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Name every node (quantisers address them by name); initialisers are initialisers only."""
+    model.ir_version = max(model.ir_version, _LEAST_IR)
     taken = {node.name for node in model.graph.node}
     for number, node in enumerate(model.graph.node):
         if not node.name:
             name = f"{node.op_type}_{number}"
             node.name = name if name not in taken else f"{name}_slipway"
     held = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in held]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
+    # Also their declared shapes go: quantisers transpose weights, and would contradict them.
+    for values in (model.graph.input, model.graph.value_info):
+        kept = [value for value in values if value.name not in held]
+        del values[:]
+        values.extend(kept)
+    return model
+
+
+_STAGES: Final[tuple[tuple[str, Callable[[onnx.ModelProto], onnx.ModelProto]], ...]] = (
+    ("naming of nodes", _tidy),
+    (f"upgrade to opset {TARGET_OPSET}", _upgrade),
+    ("constant folding", _fold),
+)
 
 
 def _require_equal(path: Path, reference: Arrays, feeds: Arrays) -> None:
