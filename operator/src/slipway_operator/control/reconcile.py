@@ -10,7 +10,7 @@ from slipway import contract
 from slipway.errors import Conflict, Invalid, NotFound
 from slipway_operator.kube.cluster import AlreadyExists, Cluster
 from slipway_operator.kube.needs_apply import needs_apply, with_hash
-from slipway_operator.kube.store import Key, Store
+from slipway_operator.kube.store import Key, Store, slim
 from slipway_operator.plan.children import Action, Annotate, Apply, Create, Delete, Scale
 from slipway_operator.plan.config import Config
 from slipway_operator.plan.memory import Note
@@ -80,6 +80,8 @@ class Reconciler:
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             self._since.pop(key, None)
             self._windows.forget(key)
+            # A namespace of the same name may come again, with another uid and other artifacts.
+            self._namespace_uids.pop(key[0], None)
             return Outcome(None, 0)
         observed = await self._observe(key, resource)
         decided = plan(observed, self._config)
@@ -162,7 +164,7 @@ class Reconciler:
     async def _check_fresh(self, key: Key, resource: Object) -> None:
         live = await self._cluster.get(identity(resource))
         if live["metadata"]["resourceVersion"] != resource["metadata"]["resourceVersion"]:
-            self.resources[key] = live
+            self.resources[key] = slim(live)
             raise Stale(f"{key[0]}/{key[1]} changed meanwhile")
 
     async def _carry_out(self, action: Action, observed: Observed) -> int:
@@ -215,10 +217,14 @@ class Reconciler:
             "metadata": {"resourceVersion": resource["metadata"]["resourceVersion"]},
             "status": _merge_patch(before, decided.status),
         }
-        stored = await self._cluster.patch(identity(resource), patch, subresource="status")
+        try:
+            stored = await self._cluster.patch(identity(resource), patch, subresource="status")
+        except Conflict:
+            self.resources[key] = slim(await self._cluster.get(identity(resource)))
+            raise
         known = self.resources.get(key)
         if known is not None and known["metadata"]["uid"] == stored["metadata"]["uid"]:
-            self.resources[key] = stored
+            self.resources[key] = slim(stored)
         return 1
 
     async def _tell(self, observed: Observed, notes: tuple[Note, ...]) -> int:
