@@ -3,7 +3,7 @@
 Every worker sends at its own pace, one request at a time: what it measures is what users see, and
 a request that fails for any reason counts as failed. It runs in a thread with its own event loop.
 
-    with Load(target, http=http_request, grpc=grpc_request, rate=200) as load:
+    with Load(target, http=rest, grpc_request=rpc, mix=Mix.half_kept(200)) as load:
         ...
     assert load.result.failures == []
 """
@@ -22,8 +22,9 @@ from tritonclient.grpc import service_pb2
 
 _TIMEOUT = 30.0
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
+# gRPC's own settings as users have them: it sends a call again only when a connection was ended
+# (GOAWAY) before the server saw the call.
 _CHANNEL = (
-    ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),  # a channel each, so a connection each
     ("grpc.enable_http_proxy", 0),
 )
