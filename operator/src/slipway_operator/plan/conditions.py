@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from slipway.api.v1alpha1.status import Condition, ConditionType
+from slipway.api.v1alpha1.status import SHORT_LIMIT, Condition, ConditionType
 from slipway_operator.plan.objects import format_time
 
 _MESSAGE_LIMIT = 1024
@@ -38,7 +38,7 @@ def merge(
             Condition(
                 type=fact.type,
                 status=fact.status,
-                reason=fact.reason,
+                reason=fact.reason[:SHORT_LIMIT],
                 message=fact.message[:_MESSAGE_LIMIT],
                 last_transition_time=old.last_transition_time if old and same else format_time(now),
                 observed_generation=generation,

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from slipway.api.v1alpha1.status import (
+    SHORT_LIMIT,
     HandledStatus,
     RejectedRevision,
     RetryStatus,
@@ -103,7 +104,7 @@ class Memory:
         """Remember not to try this revision again; ends its rollout if it has one."""
         entry = RejectedRevision(
             revision=revision,
-            reason=reason,
+            reason=reason[:SHORT_LIMIT],
             message=message[:_MESSAGE_LIMIT],
             time=format_time(now),
         )

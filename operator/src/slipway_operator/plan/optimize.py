@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from slipway.api.v1alpha1.status import SHORT_LIMIT
 from slipway.contract import Step
 from slipway.tasks import JobReport, StepFailure
 from slipway_operator.plan.names import job_name
@@ -22,6 +23,7 @@ from slipway_operator.plan.revision import Revision
 _MENDABLE: Final = frozenset(
     {"SourceNotFound", "DatasetNotFound", "StorageDenied", "StorageUnreachable", "ImagePullFailed"}
 )
+_MESSAGE_LIMIT: Final = 1024  # a status tells of it in more words
 _NO_POD: Final = "waits for the pod of its optimization Job"
 _FIRST_RETRY_SECONDS: Final = 20
 _LAST_RETRY_SECONDS: Final = 300
@@ -79,6 +81,8 @@ def outcome(observed: Observed, name: str, revision: Revision | None) -> Outcome
             report = last_report(pod)
             if isinstance(report, JobReport):
                 return Done(report, stored=False)
+        if _news_is_under_way(pods):
+            return _unfinished(pods)
         # Run again with backoff; what was published makes that a cache hit.
         return Failed(
             job_uid=job["metadata"]["uid"],
@@ -88,9 +92,19 @@ def outcome(observed: Observed, name: str, revision: Revision | None) -> Outcome
             mendable=True,
         )
     failed = condition(job, "Failed")
-    if failed is not None and failed["status"] == "True":
+    if failed is not None and failed["status"] == "True" and not _news_is_under_way(pods):
         return _failed(job, failed, pods)
     return _unfinished(pods)
+
+
+def _news_is_under_way(pods: list[Object]) -> bool:
+    """Whether the Job's end was heard of before its pod's: kinds are watched apart."""
+    ends = ("Succeeded", "Failed")
+    return any(
+        (pod.get("status") or {}).get("phase") not in ends
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+    )
 
 
 def _unfinished(pods: list[Object]) -> Outcome:
@@ -129,9 +143,10 @@ def _failed(job: Object, failed: Object, pods: list[Object]) -> Failed:
     return Failed(
         job_uid=job["metadata"]["uid"],
         at=parse_time(failed["lastTransitionTime"]),
-        reason=trouble.reason,
-        message=trouble.message,
-        mendable=trouble.reason in _MENDABLE or _is_transient(pods),
+        reason=trouble.reason[:SHORT_LIMIT],
+        message=trouble.message[:_MESSAGE_LIMIT],
+        # Without a pod nobody knows why: trying again is how to find out.
+        mendable=not pods or trouble.reason in _MENDABLE or _is_transient(pods),
     )
 
 

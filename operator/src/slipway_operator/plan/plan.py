@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from slipway.api.v1alpha1.resource import Spec, parse_spec, parse_status
-from slipway.api.v1alpha1.status import ConditionType, Phase, Status
+from slipway.api.v1alpha1.status import LONG_LIMIT, ConditionType, Phase, Status
 from slipway.errors import Invalid
 from slipway_operator.plan import optimize, rollout
 from slipway_operator.plan.children import Action, Annotate, World, actions, result_note
@@ -139,7 +139,7 @@ def stalled(observed: Observed, reason: str, message: str) -> Plan:
         update={
             "observed_generation": generation,
             "phase": Phase.DEGRADED,
-            "message": f"{message}{kept}",
+            "message": f"{message}{kept}"[:LONG_LIMIT],
             "conditions": merge(before.conditions, facts, generation=generation, now=observed.now),
         }
     )

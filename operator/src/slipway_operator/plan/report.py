@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from slipway.api.quantity import format_number
 from slipway.api.v1alpha1.status import (
+    LONG_LIMIT,
+    MOST_CANDIDATES,
+    SHORT_LIMIT,
     ArtifactStatus,
     CandidateStatus,
     ConditionType,
@@ -53,7 +56,7 @@ def report(world: World, before: Status) -> Status:
         update={
             "observed_generation": generation,
             "phase": told.phase,
-            "message": told.message,
+            "message": told.message[:LONG_LIMIT],
             "target_revision": world.facts.target,
             "phases": _phases(world, before, told.phase),
             "replicas": stable.replicas if stable else 0,
@@ -110,22 +113,22 @@ def _validation(found: JobReport) -> ValidationStatus:
 
     return ValidationStatus(
         verdict=found.verdict,
-        reason=found.reason,
-        message=found.message,
+        reason=found.reason[:SHORT_LIMIT],
+        message=found.message[:LONG_LIMIT],
         cache_hit=found.cache_hit,
         report_uri=found.report_uri,
         candidates=tuple(
             CandidateStatus(
-                name=candidate.name,
+                name=candidate.name[:SHORT_LIMIT],
                 verdict=candidate.verdict,
-                reason=candidate.reason,
+                reason=candidate.reason[:LONG_LIMIT],
                 size_bytes=candidate.size_bytes,
                 score=number(candidate.score),
                 latency_p50_ms=number(candidate.latency_p50_ms),
                 latency_p95_ms=number(candidate.latency_p95_ms),
                 latency_ratio=number(candidate.latency_ratio),
             )
-            for candidate in found.candidates
+            for candidate in found.candidates[:MOST_CANDIDATES]
         ),
     )
 
@@ -182,9 +185,9 @@ def _rolling(world: World, status: Status) -> Summary:
     if memory.stable is None:
         return Summary(Phase.PROGRESSING, f"{memory.canary} starts: {pods}{why}")
     steps = rollout.steps_of(facts.spec)
-    index = memory.rollout.current_step_index
+    index = rollout.current_index(memory, facts.spec)
     weight = memory.rollout.weight.desired
-    if index >= len(steps):
+    if weight >= 100:
         return Summary(Phase.PROGRESSING, f"{memory.canary} takes all requests: {pods}{why}")
     numbers = summary(facts.observed.windows, memory.canary, memory.stable)
     judged = ", ".join(f"{a.name} {a.value or a.verdict}" for a in memory.rollout.analysis)

@@ -81,6 +81,12 @@ def weight_at(spec: Spec, index: int) -> int:
     return weights[-1] if weights else 0
 
 
+def current_index(memory: Memory, spec: Spec) -> int:
+    """The step that a rollout is at: the last one where the spec has fewer than it had."""
+    assert memory.rollout is not None
+    return min(memory.rollout.current_step_index, len(steps_of(spec)) - 1)
+
+
 def wanted_canary_replicas(memory: Memory, facts_spec: Spec, observed: Observed) -> int:
     """Pods that the canary should have at the step that is remembered."""
     assert memory.rollout is not None
@@ -287,7 +293,7 @@ def _next_step(memory: Memory, facts: Facts) -> Transition:
     assert memory.rollout is not None
     rollout, resource = memory.rollout, facts.observed.resource
     steps = steps_of(facts.spec)
-    index = rollout.current_step_index
+    index = current_index(memory, facts.spec)
     promoted = acts.asked(resource, memory, "promote", memory.canary)
     if not promoted and not _step_is_over(steps[index], memory, facts):
         return Transition(memory)
@@ -325,10 +331,8 @@ def next_moment(memory: Memory, facts: Facts) -> datetime | None:
         started = parse_time(rollout.step_started_at)
         moments.append(started + timedelta(seconds=facts.spec.progress_deadline_seconds + 1))
         moments.append(started + timedelta(seconds=_FINAL_REFUSAL_SECONDS + 1))
-        steps = steps_of(facts.spec)
-        if rollout.current_step_index < len(steps):
-            pause = steps[rollout.current_step_index].pause
-            if pause is not None and pause.duration is not None:
-                moments.append(started + timedelta(seconds=parse_duration(pause.duration)))
+        pause = steps_of(facts.spec)[current_index(memory, facts.spec)].pause
+        if pause is not None and pause.duration is not None:
+            moments.append(started + timedelta(seconds=parse_duration(pause.duration)))
     ahead = [moment for moment in moments if moment > facts.now]
     return min(ahead, default=None)

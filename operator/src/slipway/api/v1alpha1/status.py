@@ -1,15 +1,18 @@
 """``status``: what was observed, what was decided, and why. Numbers travel as strings."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from slipway.api.v1alpha1.base import ApiModel
 from slipway.artifacts.manifest import Verdict
 
-_Short = Annotated[str, Field(max_length=256)]
-_Long = Annotated[str, Field(max_length=2048)]
+SHORT_LIMIT: Final = 256  # characters: longer texts are cut before they are stored
+LONG_LIMIT: Final = 2048
+MOST_CANDIDATES: Final = 32
+_Short = Annotated[str, Field(max_length=SHORT_LIMIT)]
+_Long = Annotated[str, Field(max_length=LONG_LIMIT)]
 _Number = Annotated[str, Field(max_length=32)]
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, max_length=40)]
 
@@ -79,7 +82,7 @@ class ValidationStatus(ApiModel):
     message: _Long
     cache_hit: bool = False
     report_uri: _Long | None = None
-    candidates: Annotated[tuple[CandidateStatus, ...], Field(max_length=32)] = ()
+    candidates: Annotated[tuple[CandidateStatus, ...], Field(max_length=MOST_CANDIDATES)] = ()
 
 
 class RevisionStatus(ApiModel):
