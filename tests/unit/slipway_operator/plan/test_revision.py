@@ -1,0 +1,144 @@
+from typing import Any
+
+import pytest
+
+from slipway.api.v1alpha1.resource import parse_spec
+from slipway.errors import Invalid
+from slipway_operator.plan.config import DefaultArtifacts
+from slipway_operator.plan.revision import read_revision, snapshot, target_name
+from tests.support.builders import CLASSIC_IMAGE, OPTIMIZER_IMAGE, SERVER_IMAGE, config
+from tests.support.worlds import NAMESPACE_UID, served, stored_revision, target_of
+
+# Frozen: another value means that an upgrade of the operator starts a canary for every user.
+MINIMAL = "fraud-3261bd45dd"
+RICH = "fraud-2682ecfa94"
+
+RICH_SPEC: dict[str, Any] = {
+    "optimization": {
+        "mode": "Explicit",
+        "objective": "MinSize",
+        "candidates": [{"name": "int8", "quantization": {"mode": "Static", "perChannel": False}}],
+    },
+    "validation": {
+        "dataset": {"storageUri": "s3://data/fraud.npz", "calibrationFraction": "0.3"},
+        "gates": [{"name": "accuracy", "metric": "accuracy", "min": "0.9"}],
+    },
+    "predictor": {
+        "runtimeImage": "registry.example/mine:2",
+        "resources": {"limits": {"cpu": "2", "memory": "1Gi"}},
+        "session": {"intraOpNumThreads": 2},
+    },
+}
+
+
+def test_the_hash_of_a_spec_is_frozen() -> None:
+    assert target_of(served()) == MINIMAL
+    assert target_of(served(**RICH_SPEC)) == RICH
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"optimization": {}},
+        {"optimization": {"mode": "Auto", "objective": "MinLatencyP95", "candidates": []}},
+        {"validation": {"task": "Classification", "labels": "labels", "gates": []}},
+        {"predictor": {"concurrency": {"maxQueued": 256}, "warmup": {"iterations": 10}}},
+        {"predictor": {"resources": {"requests": {}, "limits": {}}, "session": {}}},
+    ],
+)
+def test_a_default_that_is_spelt_out_is_the_same_revision(defaults: dict[str, Any]) -> None:
+    assert target_of(served(**defaults)) == target_of(served())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"replicas": 9},
+        {"autoscaling": {"maxReplicas": 7}},
+        {"rollout": {"canary": {"steps": [{"setWeight": 50}]}}},
+        {"job": {"backoffLimit": 0}},
+        {"revisionHistoryLimit": 1},
+        {"progressDeadlineSeconds": 30},
+        {"artifacts": {"storageUri": "s3://elsewhere/x"}},
+    ],
+)
+def test_what_does_not_make_the_model_starts_no_canary(change: dict[str, Any]) -> None:
+    assert target_of(served(**change)) == target_of(served())
+
+
+@pytest.mark.parametrize("room", ["optimization", "validation", "predictor"])
+def test_what_makes_the_model_is_another_revision(room: str) -> None:
+    assert target_of(served(**{room: RICH_SPEC[room]})) != target_of(served())
+    assert target_of(served(model="v2")) != target_of(served())
+
+
+def test_a_default_image_names_nothing_but_is_kept() -> None:
+    spec = parse_spec(served())
+    assert target_name("fraud", spec) == MINIMAL
+    content = snapshot(spec, namespace_uid=NAMESPACE_UID, config=config())
+    assert (content.server_image, content.optimizer_image) == (SERVER_IMAGE, OPTIMIZER_IMAGE)
+    assert content.artifacts_uri == f"s3://artifacts/team/{NAMESPACE_UID}"
+    assert content.artifacts_storage is not None
+    assert content.artifacts_storage.secret_ref.name == "store"
+
+
+def test_the_format_chooses_the_optimizer_s_image() -> None:
+    resource = served()
+    resource["spec"]["model"]["modelFormat"] = {"name": "sklearn"}
+    assert stored_revision(resource).content.optimizer_image == CLASSIC_IMAGE
+
+
+def test_the_user_s_own_store_replaces_the_default_and_its_secret() -> None:
+    resource = served(artifacts={"storageUri": "s3://mine/a/"})
+    content = stored_revision(resource).content
+    assert content.artifacts_uri == f"s3://mine/a/{NAMESPACE_UID}"
+    assert content.artifacts_storage is None
+
+
+def test_a_default_store_without_a_secret_needs_none() -> None:
+    content = stored_revision(
+        served(), default_artifacts=DefaultArtifacts("s3://artifacts/team")
+    ).content
+    assert content.artifacts_storage is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"artifacts": {"storageUri": "file:///a"}}, "spec.artifacts.storageUri"),
+        (
+            {"validation": {"dataset": {"storageUri": "file:///d"}}},
+            "spec.validation.dataset.storageUri",
+        ),
+        (
+            {"model": {"modelFormat": {"name": "onnx"}, "storageUri": "file:///m"}},
+            "spec.model.storageUri",
+        ),
+    ],
+)
+def test_a_file_is_refused_by_its_field_outside_local_mode(
+    spec: dict[str, Any], field: str
+) -> None:
+    resource = served()
+    resource["spec"] |= spec
+    with pytest.raises(Invalid, match=f"{field} is 'file:///.'.*local mode only"):
+        snapshot(parse_spec(resource), namespace_uid="u", config=config())
+    snapshot(parse_spec(resource), namespace_uid="u", config=config(allow_files=True))
+
+
+def test_without_any_place_for_artifacts_the_remedy_is_named() -> None:
+    with pytest.raises(Invalid, match=r"set spec\.artifacts\.storageUri, or storage\.defaults"):
+        snapshot(parse_spec(served()), namespace_uid="u", config=config(default_artifacts=None))
+
+
+def test_a_stored_revision_is_read_back_whole() -> None:
+    revision = stored_revision(served(**RICH_SPEC), number=3)
+    assert read_revision(revision.object) == revision
+    assert (revision.name, revision.number) == (RICH, 3)
+
+
+def test_what_nobody_can_read_is_no_revision() -> None:
+    obj = stored_revision(served()).object
+    assert read_revision({**obj, "data": {"foreign": True}}) is None
+    broken = {**obj, "metadata": {**obj["metadata"], "annotations": {"slipway.dev/result": "{"}}}
+    assert read_revision(broken) is None
