@@ -99,9 +99,8 @@ def outcome(observed: Observed, name: str, revision: Revision | None) -> Outcome
 
 def _news_is_under_way(pods: list[Object]) -> bool:
     """Whether the Job's end was heard of before its pod's: kinds are watched apart."""
-    ends = ("Succeeded", "Failed")
     return any(
-        (pod.get("status") or {}).get("phase") not in ends
+        (pod.get("status") or {}).get("phase") in ("Pending", "Running")
         for pod in pods
         if not pod["metadata"].get("deletionTimestamp")
     )
