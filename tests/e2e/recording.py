@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.kubectl import Json, Watch
 
 FOLDER = Path(__file__).parent / "recorded"
-_MOST = 12  # states of a file
+_MOST = 8  # states of a file
 
 
 def write(title: str, watch: Watch) -> None:
@@ -21,8 +21,9 @@ def write(title: str, watch: Watch) -> None:
                 known.add(kind)
                 states.append(_scrubbed(state))
     FOLDER.mkdir(exist_ok=True)
-    stem = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
-    (FOLDER / f"{stem}.json").write_text(json.dumps(states, indent=1) + "\n")
+    stem = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
+    lines = ",\n".join(json.dumps(state, sort_keys=True) for state in states)
+    (FOLDER / f"{stem}.json").write_text(f"[\n{lines}\n]\n")
 
 
 def _kind(state: Json) -> str:
@@ -41,6 +42,5 @@ def _scrubbed(state: Json) -> Json:
         "apiVersion": state["apiVersion"],
         "kind": state["kind"],
         "metadata": kept,
-        "spec": state["spec"],
         "status": state.get("status") or {},
     }

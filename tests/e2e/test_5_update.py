@@ -50,7 +50,7 @@ def test_a_new_version_takes_over_step_by_step_without_a_failed_request(space: S
         since = space.apply(space.digits("digits", model="digits-2", **SPEC))
         space.watch.wait("digits", lambda state: at_weight(state, 50), seconds=200, since=since)
         canary = space.status("digits")["canary"]["revision"]
-        before = identities(space.kubectl.list("pods", labels=f"slipway.dev/revision={canary}"))
+        before = identities(space.kubectl.list("pods", labels=_servers_of(canary)))
         space.healthy("digits", seconds=120, since=since)
         eventually("without pods of the old revision", lambda: _pods(space, old) == 0, seconds=90)
         eventually(
@@ -84,12 +84,12 @@ def story(states: list[Json], result: Result) -> str:
     return "\n".join(f"{at - begin:6.1f} {text}" for at, text in sorted(lines))
 
 
+def _servers_of(revision: str) -> str:
+    return f"slipway.dev/revision={revision},app.kubernetes.io/component=predictor"
+
+
 def _pods(space: Space, revision: str) -> int:
-    return len(
-        space.kubectl.names(
-            "pods", labels=f"slipway.dev/revision={revision},app.kubernetes.io/component=predictor"
-        )
-    )
+    return len(space.kubectl.names("pods", labels=_servers_of(revision)))
 
 
 def _check_mix(result: Result) -> None:
