@@ -99,7 +99,10 @@ def reason(resource: Json, kind: str = "Optimized") -> str:
 
 
 def _for(wanted: str) -> Callable[[Json], bool]:
-    return lambda resource: reason(resource) == wanted
+    """The condition's reason, once the next try is planned."""
+    return lambda resource: (
+        reason(resource) == wanted and "next at" in resource["status"]["message"]
+    )
 
 
 def test_what_cannot_be_read_is_named_with_a_remedy_and_mended_by_itself(space: Space) -> None:

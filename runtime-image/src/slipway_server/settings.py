@@ -183,7 +183,10 @@ def read_request(model: type[_M], env: Mapping[str, str]) -> _M:
 def artifact_storage(env: Mapping[str, str]) -> StorageConfig:
     """Credentials of the artifact store, where they are mounted."""
     folder = Path(env.get(Env.STORAGE_DIR, PodPath.STORAGE)) / StorageMount.ARTIFACTS
-    return StorageConfig.from_folder(folder) if folder.is_dir() else StorageConfig()
+    # A Secret that was deleted leaves an empty folder: a container that starts again finds its
+    # artifact in the pod and needs none.
+    there = folder.is_dir() and any(folder.iterdir())
+    return StorageConfig.from_folder(folder) if there else StorageConfig()
 
 
 def _name(text: str) -> str:

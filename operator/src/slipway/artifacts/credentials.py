@@ -32,8 +32,15 @@ class StorageConfig:
         """Read the mounted Secret; keys that are absent keep their defaults.
 
         Raises:
-            Invalid: the folder is there but a value is unusable.
+            Invalid: none of the keys is there, or a value is unusable.
         """
+        if not any((folder / key).is_file() for key in StorageKey):
+            # Without this the request would go to AWS itself, wherever the store is.
+            raise Invalid(
+                f"the {folder.name} storage's Secret does not exist, or has none of the keys "
+                f"{StorageKey.ENDPOINT}, {StorageKey.ACCESS_KEY_ID}, ...: create it in this "
+                "namespace"
+            )
         values = {key: _read(folder / key) for key in StorageKey if key is not StorageKey.CA_BUNDLE}
         style = values[StorageKey.ADDRESSING_STYLE] or "path"
         if style not in ("path", "virtual"):
