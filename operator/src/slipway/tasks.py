@@ -5,6 +5,7 @@ A request reaches its program as the file ``PodPath.REQUEST_FILE`` (the pod's ow
 command line. A report is the container's termination message: at most 4 KiB of JSON.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -163,13 +164,32 @@ def parse_report(text: str) -> JobReport | StepFailure | ReplayReport:
 
 
 def format_report(report: JobReport | StepFailure | ReplayReport) -> str:
-    """JSON that fits a termination message: candidates beyond four go first, then long texts."""
-    text = report.model_dump_json(exclude_none=True)
-    if len(text.encode()) <= TERMINATION_MESSAGE_LIMIT:
-        return text
-    slimmer: JobReport | StepFailure | ReplayReport = report
-    if isinstance(slimmer, JobReport):
-        slimmer = slimmer.model_copy(update={"candidates": slimmer.candidates[:4]})
-    return slimmer.model_copy(update={"message": slimmer.message[:400]}).model_dump_json(
-        exclude_none=True
-    )
+    """JSON that fits a termination message: what decides nothing is left out or cut, step by step.
+
+    Candidates beyond four go first, then long texts, then everything that is only told. A character
+    takes up to six bytes of JSON, and the artifact's addresses are never cut.
+    """
+    text = ""
+    for slimmer in _ever_slimmer(report):
+        text = slimmer.model_dump_json(exclude_none=True)
+        if len(text.encode()) <= TERMINATION_MESSAGE_LIMIT:
+            break
+    return text
+
+
+def _ever_slimmer(
+    report: JobReport | StepFailure | ReplayReport,
+) -> Iterator[JobReport | StepFailure | ReplayReport]:
+    yield report
+    if isinstance(report, JobReport):
+        report = report.model_copy(update={"candidates": report.candidates[:4]})
+        yield report
+    yield report.model_copy(update={"message": report.message[:400]})
+    cut: dict[str, object] = {"message": report.message[:200]}
+    if isinstance(report, JobReport | StepFailure):
+        cut["reason"] = report.reason[:64]
+    if isinstance(report, JobReport):
+        cut |= {"candidates": (), "seconds": {}, "node_class": report.node_class[:32]}
+        yield report.model_copy(update=cut)
+        cut["report_uri"] = None
+    yield report.model_copy(update=cut)

@@ -55,11 +55,23 @@ def parse_decimal(text: str) -> Decimal:
         Invalid: not a number.
     """
     try:
-        return Decimal(text)
+        found = Decimal(text)
     except InvalidOperation as error:
         raise Invalid(f"'{text[:40]}' is not a number such as 0.005") from error
+    if not found.is_finite():
+        raise Invalid(f"'{text[:40]}' is not a number such as 0.005")
+    return found
 
 
 def format_number(value: float) -> str:
-    """Up to four significant digits, never in exponent form: 11.9834 -> ``"11.98"``."""
-    return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 or value == 0 else f"{value:.0f}"
+    """Up to four significant digits: 11.9834 -> ``"11.98"``, 0.00005 -> ``"0.00005"``.
+
+    Integers from 10 000 on are whole; what is below 1e-9 reads 0. Only from 1e16 on, where no
+    measurement is, there is an exponent, so that any number fits a field of the status.
+    """
+    if not abs(value) < 1e16:  # NaN too
+        return f"{value:.4g}"
+    if abs(value) < 1e-9:
+        return "0"
+    rounded = Decimal(f"{value:.4g}")
+    return f"{value:.0f}" if abs(rounded) >= 10_000 else f"{rounded:f}"
