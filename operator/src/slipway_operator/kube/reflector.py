@@ -12,6 +12,7 @@ from slipway_operator.plan.objects import Object
 _log = logging.getLogger(__name__)
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 15.0
+_SHORT_ROUND: Final = 1.0  # a watch that ends sooner is asked for again with backoff
 
 
 class Reflector:
@@ -36,6 +37,7 @@ class Reflector:
         self.namespace = namespace
         self.synced = asyncio.Event()
         self.last_contact = 0.0
+        self._version = ""  # to watch on from; empty means to list first
         self._cluster = cluster
         self._selector = selector
         self._on_list = on_list
@@ -43,37 +45,47 @@ class Reflector:
 
     async def run(self) -> None:
         """Run until cancelled. Errors are logged and retried with backoff, never raised."""
-        version = ""
+        loop = asyncio.get_running_loop()
         wait = _FIRST_WAIT
         while True:
-            try:
-                if not version:
-                    version = await self._list()
-                version = await self._watch(version)
+            began = loop.time()
+            failed = await self._round()
+            if not failed and loop.time() - began >= _SHORT_ROUND:
                 wait = _FIRST_WAIT
-            except Gone:
-                version = ""
-            except SlipwayError as error:
-                _log.warning("%s", error)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
+                continue
+            if self.last_contact - began >= _SHORT_ROUND:
+                wait = _FIRST_WAIT
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
 
-    async def _list(self) -> str:
+    async def _round(self) -> bool:
+        """List if need be, then watch until the watch ends; returns whether in an error."""
+        try:
+            if not self._version:
+                await self._list()
+            await self._watch()
+        except Gone:
+            self._version = ""
+        except SlipwayError as error:
+            _log.warning("%s", error)
+            return True
+        return False
+
+    async def _list(self) -> None:
         listing = await self._cluster.list(self.kind, self.namespace, selector=self._selector)
         self._touch()
         self._on_list(listing.items)
         self.synced.set()
-        return listing.resource_version
+        self._version = listing.resource_version
 
-    async def _watch(self, version: str) -> str:
+    async def _watch(self) -> None:
         async for event in self._cluster.watch(
-            self.kind, self.namespace, selector=self._selector, resource_version=version
+            self.kind, self.namespace, selector=self._selector, resource_version=self._version
         ):
             self._touch()
-            version = event.object["metadata"]["resourceVersion"]
+            self._version = event.object["metadata"]["resourceVersion"]
             if event.type != "BOOKMARK":
                 self._on_event(event)
-        return version
 
     def _touch(self) -> None:
         self.last_contact = asyncio.get_running_loop().time()
