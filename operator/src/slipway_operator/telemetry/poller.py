@@ -41,9 +41,16 @@ class _Watch:
 class Poller:
     """Implements ``Windows``: counts requests since a rollout's step became ready."""
 
-    def __init__(self, store: Store, *, on_sample: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        port: int = int(Port.HTTP),
+        on_sample: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._watches: dict[Key, _Watch] = {}
+        self._port = port
         self._on_sample = on_sample
 
     def view(self, key: Key, since: datetime | None) -> Mapping[str, Window]:
@@ -105,11 +112,10 @@ class Poller:
         address = pod["status"]["podIP"]
         host = f"[{address}]" if ":" in address else address
         try:
-            async with session.get(f"http://{host}:{int(Port.HTTP)}/metrics") as response:
+            async with session.get(f"http://{host}:{self._port}/metrics") as response:
                 if response.status != 200:
                     return
-                body = await response.content.read(_BODY_LIMIT)
-            counts = parse(body.decode())
+                counts = parse((await _whole(response)).decode())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             _log.info("pod %s: no metrics: %s", pod["metadata"]["name"], error)
             return
@@ -120,3 +126,17 @@ class Poller:
             watch.pods[name] = _Pod(revision, counts, counts)
         else:
             known.last = counts
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """The body to its end: half an exposition would be other numbers.
+
+    Raises:
+        ValueError: it is larger than 1 MiB.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _BODY_LIMIT:
+            raise ValueError(f"more than {_BODY_LIMIT} bytes")
+    return bytes(body)
