@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from slipway.api.v1alpha1.status import (
@@ -19,12 +20,8 @@ def retrying() -> RetryStatus:
 
 def test_what_is_written_is_read_back() -> None:
     memory = rolling("fraud-2").reject("fraud-9", "Aborted", "by hand", NOW)
-    memory = Memory(**{**_fields(memory), "stable_since": NOW, "retry": retrying()})
+    memory = replace(memory, stable_since=NOW, retry=retrying())
     assert Memory.of(memory.into(Status())) == memory
-
-
-def _fields(memory: Memory) -> dict[str, object]:
-    return {name: getattr(memory, name) for name in Memory.__dataclass_fields__}
 
 
 def test_a_promotion_moves_a_pointer_and_keeps_what_is_known_of_the_revision() -> None:

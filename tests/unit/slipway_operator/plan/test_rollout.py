@@ -25,7 +25,7 @@ from tests.support.worlds import (
 )
 
 Json = dict[str, Any]
-STEPS = [{"setWeight": 20}, {"pause": {"duration": "60s"}}, {"setWeight": 80}]
+STEPS: list[Json] = [{"setWeight": 20}, {"pause": {"duration": "60s"}}, {"setWeight": 80}]
 
 
 def canary(steps: list[Json], **analysis: Any) -> Json:
