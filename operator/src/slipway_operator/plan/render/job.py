@@ -3,6 +3,8 @@
 Only the first and the last step hold credentials; the two that open the model hold none.
 """
 
+import math
+
 from slipway.api.quantity import parse_quantity
 from slipway.api.v1alpha1.model import Storage
 from slipway.api.v1alpha1.predictor import Job as JobSpec
@@ -69,7 +71,7 @@ def serving_threads(content: Snapshot) -> int:
     if predictor.session.intra_op_num_threads is not None:
         return predictor.session.intra_op_num_threads
     limit = predictor.resources.limits.cpu
-    return max(1, -int(-parse_quantity(limit) // 1)) if limit is not None else 1
+    return max(1, math.ceil(parse_quantity(limit))) if limit is not None else 1
 
 
 def optimization_job(
