@@ -90,6 +90,12 @@ class Simulation:
         return Ref("ModelDeployment", meta["namespace"], meta["name"])
 
     @property
+    def operator(self) -> Reconciler:
+        """The operator that runs now."""
+        assert self._operator is not None
+        return self._operator
+
+    @property
     def live(self) -> Object:
         return self.cluster.objects.get(self.ref)
 
