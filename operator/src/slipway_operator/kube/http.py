@@ -49,9 +49,10 @@ async def load_configuration(kubeconfig: str | None = None, context: str | None 
                 context=context,
                 client_configuration=configuration,
             )
-    except (kubernetes_config.ConfigException, OSError, ValueError) as error:
+    except Exception as error:  # a kubeconfig that is no kubeconfig makes the client raise anything
+        text = " ".join(str(error).split())[:300]
         raise Invalid(
-            f"no access to a cluster: {error}. Set KUBECONFIG, or run inside a pod"
+            f"no access to a cluster: {text}. Set KUBECONFIG, or run inside a pod"
         ) from error
     configuration.client_session_kwargs = {"trust_env": False}
     configuration.connection_pool_maxsize = 32
@@ -76,10 +77,20 @@ class Request:
 
 
 class HttpApi:
-    """One connection pool to one API server."""
+    """One connection pool to one API server.
+
+    Raises:
+        Invalid: the configuration's certificates are none.
+    """
 
     def __init__(self, configuration: Any) -> None:
-        self._api = kubernetes_client.ApiClient(configuration)
+        try:
+            self._api = kubernetes_client.ApiClient(configuration)
+        except (OSError, ValueError) as error:
+            raise Invalid(
+                f"no access to a cluster: its certificates cannot be used: {error}. Mend the "
+                "kubeconfig"
+            ) from error
         self._rest = self._api.rest_client = _Rest(configuration)
 
     async def close(self) -> None:
