@@ -59,7 +59,7 @@ def test_an_autoscaler_takes_it_from_one_to_three_and_back(space: Space) -> None
     tell(f"autoscaler 1 -> 3 in {up:.0f} s, 3 -> 1 in {down:.0f} s: {load.result.summary()}")
     (scaler,) = space.kubectl.list("hpa")
     assert scaler["spec"]["scaleTargetRef"]["name"] in space.deployments("digits")
-    assert replica_owners(space) == {"kube-controller-manager"}
+    assert replica_owners(space) <= {"kube-controller-manager"}  # a scaler may own nothing
 
 
 def replica_owners(space: Space) -> set[str]:
