@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from slipway.artifacts.credentials import StorageConfig
 from slipway.errors import Invalid
@@ -57,11 +57,15 @@ def split_uri(uri: str) -> tuple[str, str]:
     Raises:
         Invalid: an unsupported scheme, or no key.
     """
-    parts = urlsplit(uri)
-    path = unquote(parts.path)
-    if parts.scheme == "s3" and parts.netloc and path.strip("/"):
-        return f"s3://{parts.netloc}", path.lstrip("/")
-    if parts.scheme == "file" and not parts.netloc and path.startswith("/") and len(path) > 1:
+    # Not urlsplit: to a store, "#" and "?" are letters of a name.
+    scheme, _, rest = uri.partition("://")
+    host, slash, tail = rest.partition("/")
+    path = unquote(slash + tail)
+    if "\0" in path or "[" in host:
+        raise Invalid(f"'{uri[:200]}' names no file: expected s3://bucket/key or file:///path")
+    if scheme == "s3" and host and path.strip("/"):
+        return f"s3://{host}", path.lstrip("/")
+    if scheme == "file" and not host and len(path) > 1:
         folder, _, name = path.rpartition("/")
         if name:
             return f"file://{folder or '/'}", name
@@ -95,8 +99,8 @@ def open_store(root: str, config: StorageConfig) -> Store:
 
 
 def _scheme(root: str) -> str:
-    scheme = urlsplit(root).scheme
-    if scheme not in ("s3", "file"):
+    scheme, _, rest = root.partition("://")
+    if scheme not in ("s3", "file") or rest.startswith("["):
         raise Invalid(f"'{root[:200]}': storage must be s3://bucket/prefix or file:///folder")
     return scheme
 
@@ -104,4 +108,4 @@ def _scheme(root: str) -> str:
 def _folder(root: str) -> Store:
     from slipway.artifacts.folder import FolderStore
 
-    return FolderStore(Path(unquote(urlsplit(root).path)))
+    return FolderStore(Path(unquote(root.removeprefix("file://"))))

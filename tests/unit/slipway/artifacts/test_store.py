@@ -1,0 +1,48 @@
+import pytest
+
+from slipway.artifacts.credentials import StorageConfig
+from slipway.artifacts.store import open_reader, open_store, split_uri
+from slipway.errors import Invalid
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://bucket/a/b.onnx", ("s3://bucket", "a/b.onnx")),
+        ("file:///d/b.npz", ("file:///d", "b.npz")),
+        ("file:///b", ("file:///", "b")),
+        ("s3://bucket/model#1?.onnx", ("s3://bucket", "model#1?.onnx")),
+        ("file:///d/a#b?.npz", ("file:///d", "a#b?.npz")),
+        ("file:///d/a%20b", ("file:///d", "a b")),
+    ],
+)
+def test_an_address_is_a_store_and_a_key(uri: str, expected: tuple[str, str]) -> None:
+    assert split_uri(uri) == expected
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "s3://",
+        "s3://bucket",
+        "s3://bucket/",
+        "file:///",
+        "file://host/a",
+        "file:///d/",
+        "http://a/b",
+        "s3://[bad/x",
+        "file:///a%00b",
+        "gs://b/k",
+    ],
+)
+def test_what_names_no_file_is_refused(uri: str) -> None:
+    with pytest.raises(Invalid, match="names no file"):
+        split_uri(uri)
+
+
+@pytest.mark.parametrize("root", ["", "http://a/b", "/folder", "s3://[bad/x"])
+def test_what_is_no_store_is_refused(root: str) -> None:
+    for opened in (open_reader, open_store):
+        with pytest.raises(Invalid, match="storage must be s3"):
+            opened(root, StorageConfig())
