@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from slipway.artifacts.folder import FolderStore
+from slipway.errors import Invalid, NotFound
+
+
+def test_the_first_commit_wins(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    assert [store.commit("m/k.json", b"1"), store.commit("m/k.json", b"2")] == [True, False]
+    assert store.read("m/k.json", limit=10) == b"1"
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["k.json"]
+
+
+def test_an_upload_replaces_and_a_download_copies(tmp_path: Path) -> None:
+    store, source, target = FolderStore(tmp_path / "s"), tmp_path / "a", tmp_path / "b"
+    for content in (b"old", b"new"):
+        source.write_bytes(content)
+        store.upload(source, "blobs/x")
+    store.download("blobs/x", target)
+    assert target.read_bytes() == b"new"
+
+
+def test_what_is_not_there_is_not_found_and_what_is_too_large_is_refused(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    with pytest.raises(NotFound):
+        store.read("absent", limit=1)
+    with pytest.raises(NotFound):
+        store.download("absent", tmp_path / "x")
+    (tmp_path / "large").write_bytes(b"123")
+    with pytest.raises(Invalid, match="larger than 2 bytes"):
+        store.read("large", limit=2)
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "", "."])
+def test_no_key_leaves_the_store(key: str, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "s")
+    with pytest.raises(Invalid, match="leaves the store"):
+        store.read(key, limit=10)
+    with pytest.raises(Invalid, match="leaves the store"):
+        store.commit(key, b"")
