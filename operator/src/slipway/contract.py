@@ -175,6 +175,9 @@ class Outcome(StrEnum):
     SERVER_ERROR = "server_error"
 
 
+REPLAY_DOOR: Final = "replay"  # value of the label ``door`` of replayed requests: nobody's traffic
+REPLAY_PATH: Final = "/slipway/replay/models/{model}/infer"  # Open Inference Protocol v2, as REST
+
 LATENCY_BUCKETS_SECONDS: Final = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from slipway.artifacts.manifest import FileRole, Tensor
-from slipway.contract import Env, PodPath
+from slipway.contract import REPLAY_PATH, Env, PodPath
 from slipway.errors import Invalid, Transient
 from slipway.tasks import ReplayReport, ReplayRequest
 from slipway_server import npz
@@ -56,7 +56,7 @@ def run(env: Mapping[str, str]) -> ReplayReport:
     if not samples:
         raise Invalid("the artifact's feeds are empty")
     feeds = [sample.feeds for sample in samples]
-    with_model = f"/v2/models/{quote(request.name)}/infer"
+    with_model = REPLAY_PATH.format(model=quote(request.name))
     stable = Client(request.stable_url, with_model)
     canary = Client(request.canary_url, with_model)
     return compare(stable, canary, inputs, feeds)

@@ -81,6 +81,13 @@ def test_equal_revisions_agree_on_every_sample(double: Server, tmp_path: Path) -
     assert 0 < report.stable_p95_ms < 1000
 
 
+def test_replayed_requests_are_counted_apart_from_traffic(double: Server, tmp_path: Path) -> None:
+    replay(tmp_path, double.http, double.http)
+    _, text, _ = double.get("/metrics")
+    assert 'slipway_requests_total{model="m",door="replay"' in text
+    assert 'door="rest"' not in text
+
+
 def test_only_as_many_samples_as_asked_are_sent(double: Server, tmp_path: Path) -> None:
     _, report = replay(tmp_path, double.http, double.http, samples=7)
     assert isinstance(report, ReplayReport)

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
-from slipway.contract import Outcome, ServerMetric
+from slipway.contract import REPLAY_DOOR, Outcome, ServerMetric
 from slipway_operator.plan.observed import Window
 
 
@@ -24,7 +25,7 @@ class Counts:
 
 
 def parse(text: str) -> Counts:
-    """Read what counts from an exposition.
+    """Read what counts from an exposition: users' requests, not those of a replay.
 
     Raises:
         ValueError: not an exposition.
@@ -34,16 +35,20 @@ def parse(text: str) -> Counts:
     counter = ServerMetric.REQUESTS.removesuffix("_total")
     for family in text_string_to_metric_families(text):
         if family.name == counter:
-            for sample in family.samples:
+            for sample in filter(_is_traffic, family.samples):
                 outcome = sample.labels.get("outcome")
                 success += sample.value if outcome == Outcome.SUCCESS else 0.0
                 errors += sample.value if outcome == Outcome.SERVER_ERROR else 0.0
         elif family.name == ServerMetric.LATENCY:
-            for sample in family.samples:
+            for sample in filter(_is_traffic, family.samples):
                 if sample.name.endswith("_bucket"):
                     bound = float(sample.labels["le"])
                     buckets[bound] = buckets.get(bound, 0.0) + sample.value
     return Counts(success, errors, buckets)
+
+
+def _is_traffic(sample: Sample) -> bool:
+    return sample.labels.get("door") != REPLAY_DOOR
 
 
 def difference(now: Counts, then: Counts) -> Counts:

@@ -3,12 +3,12 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from slipway.contract import Outcome
+from slipway.contract import REPLAY_DOOR, REPLAY_PATH, Outcome
 from slipway.errors import SlipwayError
 from slipway_server.doors import outcomes
 from slipway_server.errors import NonFiniteOutput
@@ -101,6 +101,7 @@ class RestDoor:
             f"{v2}/infer".encode(): outcomes.REST,
             f"{versioned}/infer".encode(): outcomes.REST,
             f"{v1}:predict".encode(): outcomes.V1,
+            REPLAY_PATH.format(model=self._name).encode(): REPLAY_DOOR,
         }
         for path, door in self._infer_paths.items():
             self._routes[path] = (_POST, partial(self._not_ready, door))
@@ -129,6 +130,7 @@ class RestDoor:
             ),
             outcomes.V1: _Door(outcomes.V1, lambda exchange: v1.decode(exchange.body), encode_v1),
         }
+        doors[REPLAY_DOOR] = replace(doors[outcomes.REST], name=REPLAY_DOOR)
         for path, name in self._infer_paths.items():
             self._routes[path] = (_POST, partial(self._infer, doors[name]))
 

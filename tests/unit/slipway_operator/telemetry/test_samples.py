@@ -27,6 +27,10 @@ def test_all_doors_count_and_client_errors_do_not() -> None:
     assert parse(TEXT) == Counts(95.0, 2.0, {0.01: 85.0, math.inf: 90.0})
 
 
+def test_replayed_requests_are_nobody_s_traffic() -> None:
+    assert parse(TEXT.replace('door="rest"', 'door="replay"')) == Counts(5.0, 0.0, {0.01: 5.0})
+
+
 def test_what_says_nothing_counts_nothing() -> None:
     assert parse("") == Counts()
 
