@@ -304,6 +304,13 @@ def test_without_autoscaling_spec_replicas_rules() -> None:
     assert list(replicas(simulation).values()) == [2]
 
 
+def test_a_deployment_without_replicas_takes_a_new_version_at_once() -> None:
+    simulation = deployed(replicas=0)
+    simulation.new_model("v2")
+    simulation.run(rolled_out(2), seconds=60)
+    assert simulation.status.rejected_revisions == ()
+
+
 def test_with_autoscaling_the_operator_leaves_replicas_to_the_scaler() -> None:
     simulation = deployed(autoscaling={"minReplicas": 1, "maxReplicas": 3})
     stable = simulation.status.stable

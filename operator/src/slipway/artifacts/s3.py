@@ -128,7 +128,10 @@ class S3Store:
             return Invalid(f"{self._uri(key)} needs credentials: {_KEYS_REMEDY}")
         if not isinstance(error, ClientError):
             kind = type(error).__name__
-            return Transient(f"{self._uri(key)}: the store did not answer ({kind})")
+            return Transient(
+                f"{self._uri(key)}: the store at {StorageKey.ENDPOINT} did not answer: is it up? "
+                f"({kind})"
+            )
         code, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
         if code == "NoSuchBucket":
             return Invalid(f"bucket {self._bucket} does not exist: create it or correct the URI")

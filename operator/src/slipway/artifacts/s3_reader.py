@@ -130,7 +130,9 @@ class S3Reader:
             text = _first_line(error)
             if "status 400" in text or "status 301" in text:
                 raise Invalid(f"the store refuses the request for {where}: {_REMEDY}") from error
-            raise Transient(f"{where} cannot be read now: {text}") from error
+            raise Transient(
+                f"{where} cannot be read now: is the store at {StorageKey.ENDPOINT} up? ({text})"
+            ) from error
 
 
 def _store(bucket: str, prefix: str, config: StorageConfig) -> S3Store:

@@ -43,7 +43,6 @@ class Config:
         allow_files: whether ``file://`` addresses mean something (local mode).
         scale_down_delay: seconds between promotion and the end of the old pods, so that every
             node has stopped sending them connections.
-        drain_seconds: how long a pod that was told to stop goes on serving.
     """
 
     images: Images
@@ -52,7 +51,6 @@ class Config:
     http_port: int = 80
     allow_files: bool = False
     scale_down_delay: float = 10.0
-    drain_seconds: int = 5
     node_selector: dict[str, str] = field(default_factory=dict)
 
     def check_uri(self, where: str, uri: str) -> None:

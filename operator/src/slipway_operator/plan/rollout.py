@@ -206,7 +206,8 @@ def _roll(memory: Memory, facts: Facts) -> Transition:
     assert memory.rollout is not None
     wanted = wanted_canary_replicas(memory, facts.spec, facts.observed)
     ready = ready_pods(facts.observed, memory.canary)
-    takes_all = memory.stable is None or memory.rollout.weight.desired >= 100
+    # Without pods there is nobody to compare with, and nothing to lose.
+    takes_all = memory.stable is None or memory.rollout.weight.desired >= 100 or wanted == 0
     if ready < wanted and (takes_all or memory.rollout.ready_at is None):
         return _not_ready(memory, facts, f"{ready} of {wanted} pods ready")
     if takes_all:
