@@ -197,7 +197,7 @@ def test_an_image_that_is_not_there_is_named_and_can_be_corrected(space: Space) 
     since = space.apply(space.digits("digits", **spec))
     back = space.healthy("digits", seconds=60, since=since)
     assert back["status"]["stable"]["revision"] == good
-    assert identities(space.servers("digits")) == pods
+    eventually("the same pods alone", lambda: identities(space.servers("digits")) == pods)
 
 
 def test_a_secret_that_is_missing_is_named(space: Space) -> None:
