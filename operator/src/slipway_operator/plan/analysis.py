@@ -118,9 +118,19 @@ def _judge_one(metric: AnalysisMetric, analysis: Analysis, samples: Samples) -> 
             samples=reading.samples,
             message=reading.missing,
         )
-    good = (least is None or reading.value >= least) and (
-        greatest is None or reading.value <= greatest
-    )
+    good = _within(reading.value, least, greatest)
+    live = _live(metric.name, samples.canary)
+    if good and live is not None and not _within(live, least, greatest):
+        # Too few to judge by, but enough to doubt what was replayed: wait for more.
+        seen = samples.canary.requests if samples.canary else 0
+        return AnalysisStatus(
+            name=metric.name,
+            value=_text(metric.name, live),
+            threshold=threshold,
+            verdict=Verdict.INCONCLUSIVE,
+            samples=seen,
+            message=f"outside its bound, but {seen} of {analysis.min_requests} requests only",
+        )
     return AnalysisStatus(
         name=metric.name,
         value=_text(metric.name, reading.value),
@@ -129,6 +139,17 @@ def _judge_one(metric: AnalysisMetric, analysis: Analysis, samples: Samples) -> 
         samples=reading.samples,
         message="" if good else "outside its bound",
     )
+
+
+def _within(value: float, least: float | None, greatest: float | None) -> bool:
+    return (least is None or value >= least) and (greatest is None or value <= greatest)
+
+
+def _live(name: AnalysisMetricName, canary: Window | None) -> float | None:
+    """What users' requests say, however few they are."""
+    if canary is None or not canary.requests or name is AnalysisMetricName.PREDICTION_AGREEMENT:
+        return None
+    return _success(canary) if name is AnalysisMetricName.SUCCESS_RATE else canary.p95_ms
 
 
 def _read(name: AnalysisMetricName, analysis: Analysis, samples: Samples) -> _Reading:

@@ -233,3 +233,25 @@ def test_whatever_was_measured_no_data_is_never_a_pass(
 )
 def test_the_summary_for_people(windows_: dict[str, Window], expected: str) -> None:
     assert summary(windows_, "c", "s") == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "few"),
+    [(SUCCESS, Window(40, 8, 10.0)), (LATENCY, Window(40, 0, 130.0))],
+    ids=["errors", "slow"],
+)
+def test_a_replay_does_not_outvote_the_few_requests_that_went_wrong(
+    metric: dict[str, Any], few: Window
+) -> None:
+    found = judge(
+        analysis(metric, policy="Replay"), samples(few, good(), replay_report(canary_p95_ms=9.0))
+    )
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.metrics[0].message == "outside its bound, but 40 of 50 requests only"
+
+
+def test_a_replay_stands_in_for_few_requests_that_went_well() -> None:
+    found = judge(
+        analysis(SUCCESS, policy="Replay"), samples(Window(3, 0, 5.0), good(), replay_report())
+    )
+    assert found.verdict is Verdict.PASSED
