@@ -18,7 +18,7 @@ STRICT: Json = {
     "metrics": [
         {"name": "request-success-rate", "min": "99"},
         # One slow answer costs 100 ms of CPU and more.
-        {"name": "latency-p95", "max": "90"},
+        {"name": "latency-p95", "max": "60"},
     ],
 }
 SPEC: Json = {"rollout": {"canary": {"analysis": STRICT}}}
