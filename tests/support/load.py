@@ -11,6 +11,7 @@ a request that fails for any reason counts as failed. It runs in a thread with i
 import asyncio
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -194,7 +195,7 @@ class Load:
         return self._http if door.startswith("http") else self._grpc
 
 
-class _Client:
+class _Client(ABC):
     """One connection at a time."""
 
     def __init__(self, load: Load, *, kept: bool, door: str) -> None:
@@ -203,13 +204,13 @@ class _Client:
         self._door = door
         self._request = load.body(door)
 
+    @abstractmethod
     async def ask(self) -> str:
         """Send one request; returns the revision that answered."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def close(self) -> None:
         """End the connection."""
-        raise NotImplementedError
 
     def _connected(self) -> None:
         self._load.result.connections[self._door] += 1
