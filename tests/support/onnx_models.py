@@ -23,6 +23,35 @@ def logarithm() -> bytes:
     return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
 
 
+def same(datatype: int, shape: Shape = ("N", 2)) -> bytes:
+    """y = x, of any ONNX element type."""
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    return _model(nodes, [("x", datatype, shape)], [("y", datatype, shape)])
+
+
+def halves() -> bytes:
+    """y = 2 x, where x is BF16 and y is BF16, and z = x as FP32."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["z"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["z", "z"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["y"], to=TensorProto.BFLOAT16),
+    ]
+    shape = ("N", 2)
+    return _model(
+        nodes,
+        [("x", TensorProto.BFLOAT16, shape)],
+        [("y", TensorProto.BFLOAT16, shape), ("z", TensorProto.FLOAT, shape)],
+    )
+
+
+def places() -> bytes:
+    """p = the places of the numbers that are not 0: as many as there are, also none."""
+    nodes = [helper.make_node("NonZero", ["x"], ["p"])]
+    return _model(
+        nodes, [("x", TensorProto.FLOAT, ("N",))], [("p", TensorProto.INT64, (1, "found"))]
+    )
+
+
 def text() -> bytes:
     """t = s, for strings."""
     nodes = [helper.make_node("Identity", ["s"], ["t"])]

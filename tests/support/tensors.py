@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from slipway_server.protocol.tensors import BYTES, DTYPES, Array, Signature, TensorSpec
+from slipway_server.protocol.tensors import BF16, BYTES, DTYPES, Array, Signature, TensorSpec
 from slipway_server.state import Identity
 
 IDENTITY = Identity("iris", "r1", "sha256:" + "0" * 64)
@@ -37,6 +37,9 @@ def finite_arrays(datatype: str) -> st.SearchStrategy[Array]:
         texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
         return hnp.arrays(np.object_, shapes, elements=texts, fill=st.nothing())
     dtype = DTYPES[datatype]
+    if datatype == BF16:
+        finite = st.integers(0, 0xFFFF).filter(lambda bits: bits & 0x7F80 != 0x7F80)
+        return hnp.arrays(dtype, shapes, elements=finite)
     if dtype.kind != "f":
         return hnp.arrays(dtype, shapes)
     width = dtype.itemsize * 8

@@ -7,7 +7,7 @@ import numpy as np
 
 from slipway.errors import SlipwayError
 from slipway_server.errors import NonFiniteOutput
-from slipway_server.protocol.tensors import Array, TensorSpec, all_finite
+from slipway_server.protocol.tensors import Array, TensorSpec
 
 Outcome = list[Array] | BaseException
 Run = Callable[[Mapping[str, Array]], list[Array]]
@@ -72,7 +72,7 @@ def run_together(run: Run, jobs: Sequence[Job], outputs: Sequence[TensorSpec]) -
 def non_finite(arrays: Sequence[Array], outputs: Sequence[TensorSpec]) -> str | None:
     """The name of the first output that holds NaN or infinity."""
     for spec, array in zip(outputs, arrays, strict=True):
-        if spec.is_float and not all_finite(array):
+        if not spec.is_finite(array):
             return spec.name
     return None
 

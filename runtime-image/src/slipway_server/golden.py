@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from slipway.errors import Invalid
-from slipway_server.protocol.tensors import Array, TensorSpec
+from slipway_server.protocol import bfloat16
+from slipway_server.protocol.tensors import BF16, Array, TensorSpec
 
 INPUT: Final = "input:"
 OUTPUT: Final = "output:"
@@ -82,8 +83,13 @@ def check(
         Invalid: naming the sample, the output and the difference.
     """
     for place, sample in enumerate(samples):
-        answers = {spec.name: array for spec, array in zip(outputs, run(sample.feeds), strict=True)}
-        for name, expected in sample.outputs.items():
+        specs = {spec.name: spec for spec in outputs}
+        answers = {
+            spec.name: spec.numbers(array)
+            for spec, array in zip(outputs, run(sample.feeds), strict=True)
+        }
+        for name, recorded in sample.outputs.items():
+            expected = specs[name].numbers(recorded)
             problem = difference(answers[name], expected, GOLDEN)
             if problem and not (expected.dtype.kind in "iu" and _is_tie(answers)):
                 raise Invalid(
@@ -137,4 +143,6 @@ def _row(spec: TensorSpec, array: Array, place: int) -> Array:
     row = array[place] if array.ndim > len(spec.shape) else array[place : place + 1]
     if spec.dtype.kind == "O":
         return row.astype(np.object_)
+    if spec.datatype == BF16 and row.dtype.kind == "f":
+        return bfloat16.narrow(row)
     return np.ascontiguousarray(row, spec.dtype)

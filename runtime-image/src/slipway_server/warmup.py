@@ -9,7 +9,8 @@ from slipway.errors import SlipwayError
 from slipway_server.batcher import BatchPolicy
 from slipway_server.engine import Session
 from slipway_server.golden import Tolerance, difference
-from slipway_server.protocol.tensors import Array, TensorSpec
+from slipway_server.protocol import bfloat16
+from slipway_server.protocol.tensors import BF16, Array, TensorSpec
 
 Feeds = dict[str, Array]
 Clock = Callable[[], float]
@@ -41,8 +42,10 @@ def made_up(inputs: Sequence[TensorSpec], *, size: int, seed: int) -> Feeds:
         ]
         shape = [size if wanted == -1 else wanted for wanted in shape]
         if spec.dtype.kind == "O":
-            values = np.empty(shape, np.object_)
+            values: Array = np.empty(shape, np.object_)
             values[...] = f"text {seed}"
+        elif spec.datatype == BF16:
+            values = bfloat16.narrow(generator.standard_normal(shape))
         elif spec.is_float:
             values = generator.standard_normal(shape).astype(spec.dtype)
         else:  # small numbers are valid as labels, tokens and booleans alike
@@ -120,10 +123,11 @@ def answers_do_not_mix(session: Session, rows: Sequence[Feeds]) -> bool:
     except SlipwayError:
         return False
     for place, answers in enumerate(alone):
-        for found, expected in zip(together, answers, strict=True):
+        for spec, found, expected in zip(session.outputs, together, answers, strict=True):
             if found.shape[:1] != (len(group),) or expected.shape[:1] != (1,):
                 return False
-            if difference(found[place : place + 1], expected, _EQUAL):
+            own = spec.numbers(found[place : place + 1])
+            if difference(own, spec.numbers(expected), _EQUAL):
                 return False
     return True
 

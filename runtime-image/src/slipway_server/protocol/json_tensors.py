@@ -11,7 +11,9 @@ import orjson
 import simdjson
 
 from slipway.errors import Invalid
+from slipway_server.protocol import bfloat16
 from slipway_server.protocol.tensors import (
+    BF16,
     BYTES,
     MAX_ELEMENTS,
     Array,
@@ -199,15 +201,22 @@ def dump(value: object) -> bytes:
         ) from error
 
 
-def jsonable(array: Array) -> object:
-    """What ``dump`` prints for an array, flattened in row-major order."""
+def jsonable(spec: TensorSpec, array: Array) -> object:
+    """What ``dump`` prints for an array of ``spec``, flattened in row-major order."""
     if array.dtype.kind == "O":
         return array.ravel().tolist()
-    return array.ravel()  # a view, or a contiguous copy
+    return spec.numbers(array).ravel()  # a view, or a contiguous copy
+
+
+def nested(spec: TensorSpec, array: Array) -> Any:
+    """What ``dump`` prints for an array of ``spec``, nested as its shape is."""
+    if array.dtype.kind == "O" or not array.ndim:
+        return spec.numbers(array).tolist()
+    return np.ascontiguousarray(spec.numbers(array))
 
 
 def _flat(spec: TensorSpec, node: Node) -> Array:
-    kind = spec.dtype.kind
+    kind = "f" if spec.datatype == BF16 else spec.dtype.kind
     if spec.datatype == "UINT64" or kind == "f":
         letter, wide = _BUFFERS[kind]
     elif kind in "iu":
@@ -221,12 +230,16 @@ def _flat(spec: TensorSpec, node: Node) -> Array:
         raise Invalid(
             f"input '{spec.name}' ({spec.datatype}) holds a value that is not {wanted}"
         ) from error
-    return values if values.dtype == spec.dtype else _narrowed(spec, values)
+    return values if values.dtype == spec.dtype else _narrowed(spec, values, kind)
 
 
-def _narrowed(spec: TensorSpec, values: Array) -> Array:
+def _narrowed(spec: TensorSpec, values: Array, kind: str) -> Array:
     """``values`` in the model's type; a value beyond its range is an error, not infinity."""
-    if spec.dtype.kind == "f":
+    if spec.datatype == BF16:
+        bits = bfloat16.narrow(values)
+        if bfloat16.all_finite(bits):
+            return bits
+    elif kind == "f":
         if np.vdot(values, values) <= _SAFE_SQUARES[spec.dtype.itemsize]:
             return values.astype(spec.dtype)
         with np.errstate(over="ignore"):

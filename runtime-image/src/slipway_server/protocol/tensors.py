@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway.errors import Invalid
+from slipway_server.protocol import bfloat16
 from slipway_server.state import Identity
 
 Array = NDArray[Any]
 
 BYTES: Final = "BYTES"
+BF16: Final = "BF16"
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -27,6 +29,7 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP16": np.dtype(np.float16),
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
+    BF16: np.dtype(np.uint16),  # bit patterns: see bfloat16
     BYTES: np.dtype(np.object_),  # str elements
 }
 MAX_ELEMENTS: Final = 1 << 31  # of one tensor; its bytes are bounded by the body limit as well
@@ -48,7 +51,17 @@ class TensorSpec:
     @property
     def is_float(self) -> bool:
         """Whether it can hold NaN."""
-        return self.dtype.kind == "f"
+        return self.dtype.kind == "f" or self.datatype == BF16
+
+    def is_finite(self, array: Array) -> bool:
+        """Whether ``array``, of this datatype, holds neither NaN nor infinity."""
+        if self.dtype.kind == "f":
+            return all_finite(array)
+        return self.datatype != BF16 or bfloat16.all_finite(array)
+
+    def numbers(self, array: Array) -> Array:
+        """``array``, of this datatype, with elements that can be compared and printed."""
+        return bfloat16.widen(array) if self.datatype == BF16 else array
 
     @property
     def has_rows(self) -> bool:

@@ -50,8 +50,9 @@ class V1Rest:
         Raises:
             Invalid: rows were asked of an output that has none.
         """
-        names = [spec.name for spec in self._signature.outputs]
-        values = [_nested(array) for array in arrays]
+        specs = self._signature.outputs
+        names = [spec.name for spec in specs]
+        values = [json_tensors.nested(*pair) for pair in zip(specs, arrays, strict=True)]
         if not request.by_rows:
             columns = values[0] if len(values) == 1 else dict(zip(names, values, strict=True))
             return json_tensors.dump({"outputs": columns})
@@ -113,10 +114,3 @@ def _stacked(name: str, values: list[Array]) -> Array:
     if any(value.shape != values[0].shape for value in values):
         raise Invalid(f"the rows of instances differ in the shape of '{name}'")
     return np.stack(values)
-
-
-def _nested(array: Array) -> Array | list[object]:
-    if array.dtype.kind == "O":
-        texts: list[object] = array.tolist()
-        return texts
-    return np.ascontiguousarray(array)

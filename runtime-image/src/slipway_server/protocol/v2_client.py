@@ -8,7 +8,7 @@ import numpy as np
 
 from slipway.errors import Invalid
 from slipway_server.protocol import binary_tensors
-from slipway_server.protocol.tensors import BYTES, DTYPES, Array, TensorSpec
+from slipway_server.protocol.tensors import BF16, DTYPES, Array, TensorSpec
 
 LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 
@@ -33,7 +33,7 @@ def encode_request(inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> 
 
 
 def decode_response(body: bytes, json_length: int | None) -> dict[str, Array]:
-    """Outputs by name.
+    """Outputs by name; BF16 as FP32.
 
     Raises:
         Invalid: it is no such answer.
@@ -55,11 +55,12 @@ def _outputs(body: bytes, json_length: int) -> dict[str, Array]:
             continue
         data = memoryview(body)[offset : offset + size]
         count = int(np.prod(spec.shape, dtype=np.int64))
-        outputs[spec.name] = binary_tensors.read_tensor(spec, data, spec.shape, count=count)
+        array = binary_tensors.read_tensor(spec, data, spec.shape, count=count)
+        outputs[spec.name] = spec.numbers(array)
         offset += size
     return outputs
 
 
 def _from_list(spec: TensorSpec, data: list[Any]) -> Array:
-    dtype = np.dtype(np.object_) if spec.datatype == BYTES else DTYPES[spec.datatype]
+    dtype = np.dtype(np.float32) if spec.datatype == BF16 else DTYPES[spec.datatype]
     return np.array(data, dtype).reshape(spec.shape)

@@ -35,7 +35,7 @@ _FIELDS: Final = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
     BYTES: "bytes_contents",
-}  # FP16 has no typed field: it is raw only
+}  # FP16 and BF16 have no typed field: they are raw only
 
 
 class V2Grpc:

@@ -110,7 +110,8 @@ class V2Rest:
                 raw.append(data)
                 tail = b'"parameters":{"binary_data_size":%d}}' % len(data)
             else:
-                tail = b'"data":%b}' % json_tensors.dump(json_tensors.jsonable(array))
+                spec = self._signature.outputs[choice.place]
+                tail = b'"data":%b}' % json_tensors.dump(json_tensors.jsonable(spec, array))
             tensors.append(b"%b[%b],%b" % (self._heads[choice.place], shape, tail))
         text = b'%b,"outputs":[%b]}' % (head, b",".join(tensors))
         return Answer((text, *raw), len(text)) if raw else Answer((text,), None)

@@ -32,8 +32,9 @@ def decode(data: bytes, length: int | None = None) -> InferRequest:
 @given(ARRAYS)
 def test_json_comes_back_as_it_went(pair: tuple[str, Any]) -> None:
     datatype, array = pair
-    codec = V2Rest(echo(datatype, array.ndim))
-    for data in (array.tolist(), array.ravel().tolist()):
+    model = echo(datatype, array.ndim)
+    codec, values = V2Rest(model), model.inputs[0].numbers(array)
+    for data in (values.tolist(), values.ravel().tolist()):
         tensor = {"name": "t", "shape": array.shape, "datatype": datatype, "data": data}
         request = codec.decode(json.dumps({"inputs": [tensor]}).encode(), None)
         assert request.feeds["t"].dtype == DTYPES[datatype]
@@ -41,7 +42,7 @@ def test_json_comes_back_as_it_went(pair: tuple[str, Any]) -> None:
     answer = codec.encode(request, [array])
     assert answer.json_length is None
     outputs = v2_client.decode_response(b"".join(answer.parts), None)
-    np.testing.assert_array_equal(outputs["t"], array)
+    np.testing.assert_array_equal(outputs["t"], values)
 
 
 @given(ARRAYS)
@@ -54,7 +55,7 @@ def test_binary_comes_back_as_it_went(pair: tuple[str, Any]) -> None:
     np.testing.assert_array_equal(request.feeds["t"], array)
     answer = codec.encode(request, [array])
     outputs = v2_client.decode_response(b"".join(answer.parts), answer.json_length)
-    np.testing.assert_array_equal(outputs["t"], array)
+    np.testing.assert_array_equal(outputs["t"], model.outputs[0].numbers(array))
 
 
 def test_int64_and_uint64_keep_all_bits() -> None:
