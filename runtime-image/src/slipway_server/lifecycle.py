@@ -26,15 +26,11 @@ from slipway_server.transport.http import HttpServer
 
 if TYPE_CHECKING:  # imported beside the download
     from slipway_server.doors.grpc import GrpcDoor
-    from slipway_server.transport.grpc import RpcServer
+    from slipway_server.transport.rpc import RpcServer
 
 _LOG = logging.getLogger("slipway_server.lifecycle")
 _TICK_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = 0.02
-_QUIET_SECONDS: Final = 1.0
-# grpc ends an old connection without losing a call, but its stop() cancels calls that cross it. So
-# connections are short-lived, and a drain waits until the last one has moved away.
-_GRPC_AGE_SECONDS: Final = 8
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 _BODY_SHARE: Final = 4  # bodies in flight may take this part of the memory limit
 _T = TypeVar("_T")
@@ -139,7 +135,7 @@ class _Server:
         await asyncio.sleep(min(settings.drain_seconds, settings.grace_seconds))
         self._http.stop_accepting()
         end = max(self._loop.time() + 1.0, start + settings.grace_seconds)
-        ending = asyncio.ensure_future(self._end_rpc(end))
+        ending = asyncio.ensure_future(self._end_rpc(end - self._loop.time()))
         while self._http.busy and self._loop.time() < end:  # noqa: ASYNC110 - a sum, no event
             await asyncio.sleep(_POLL_SECONDS)
         await asyncio.wait((ending,), timeout=end - self._loop.time())
@@ -160,36 +156,25 @@ class _Server:
         """Open the gRPC door, once its library is imported; returns its port."""
         await _in_thread(self._loop, _import_grpc)
         from slipway_server.doors.grpc import GrpcDoor
-        from slipway_server.transport.grpc import GrpcAioServer, GrpcLimits
+        from slipway_server.transport.grpc_aio import GrpcAioServer
+        from slipway_server.transport.rpc import GrpcLimits, Methods
 
         settings = self._settings
         self._grpc = GrpcDoor(self._state, self._metrics, clock=self._loop.time)
         limits = GrpcLimits(
-            connection_age=self._grpc_age(),
+            connection_age=settings.concurrency.max_connection_age_seconds,
             connection_grace=settings.concurrency.timeout_seconds,
         )
         trailers = tuple((name, value) for name, value in self._labels().items())
-        self._rpc = GrpcAioServer(self._grpc.methods(), limits=limits, trailers=trailers)
+        self._rpc = GrpcAioServer(Methods(self._grpc.methods(), trailers=trailers), limits)
         try:
             return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
         except Invalid as error:
             raise StartFailed("AddressInUse", error) from error
 
-    async def _end_rpc(self, end: float) -> None:
-        """Wait until gRPC clients have moved away, then end; all of it before ``end``."""
-        loop, door = self._loop, self._grpc
-        if self._rpc is None or door is None:
-            return
-        patience = 0.0
-        if self._settings.drain_seconds:
-            patience = 1.2 * self._grpc_age() + _QUIET_SECONDS
-        until = min(end - _QUIET_SECONDS, loop.time() + patience)
-        while loop.time() < until and loop.time() - door.last_call < _QUIET_SECONDS:  # noqa: ASYNC110 - quiet is no event
-            await asyncio.sleep(_POLL_SECONDS)
-        await self._rpc.stop(max(0.0, end - loop.time()))
-
-    def _grpc_age(self) -> float:
-        return min(_GRPC_AGE_SECONDS, self._settings.concurrency.max_connection_age_seconds)
+    async def _end_rpc(self, grace: float) -> None:
+        if self._rpc is not None:
+            await self._rpc.stop(grace)
 
     def _let_in(self, prepared: Prepared) -> None:
         """Connect the loaded model with the doors."""

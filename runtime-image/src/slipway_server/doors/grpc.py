@@ -18,7 +18,7 @@ from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
 from slipway_server.protocol.tensors import Signature, TensorSpec
 from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.state import State
-from slipway_server.transport.grpc import Method, RpcRefused
+from slipway_server.transport.rpc import Method, RpcRefused
 
 _LOG = logging.getLogger("slipway_server.rpc")
 SERVICE: Final = "inference.GRPCInferenceService"
@@ -27,18 +27,13 @@ _M = TypeVar("_M", bound=Message)
 
 
 class GrpcDoor:
-    """The methods by path.
-
-    Attributes:
-        last_call: when an inference request came last, on the clock.
-    """
+    """The methods by path."""
 
     def __init__(self, state: State, metrics: Metrics, *, clock: Callable[[], float]) -> None:
         self._state = state
         self._metrics = metrics
         self._clock = clock
         self._codec: V2Grpc | None = None
-        self.last_call = float("-inf")
 
     def open(self, signature: Signature) -> None:
         """Start to take inference requests; the model is loaded."""
@@ -60,7 +55,7 @@ class GrpcDoor:
 
     async def _infer(self, request: bytes, *, seconds: float | None) -> bytes:
         metrics = self._metrics
-        started = self.last_call = self._clock()
+        started = self._clock()
         metrics.in_flight += 1
         code, outcome = "OK", Outcome.SUCCESS
         try:

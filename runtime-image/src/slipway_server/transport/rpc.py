@@ -1,0 +1,90 @@
+"""What a gRPC transport is: methods on bytes go in, listening and draining come out.
+
+Doors know this module only, so that one transport can take the place of another.
+"""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class RpcRefused(Exception):  # noqa: N818 - it is an answer
+    """An answer that is an error.
+
+    Attributes:
+        code: name of a gRPC status code.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Method(Protocol):
+    """A method that answers each message with one message."""
+
+    def __call__(self, request: bytes, *, seconds: float | None) -> Awaitable[bytes]:
+        """Answer a message; ``seconds`` are left to the client's deadline. May be cancelled.
+
+        Raises:
+            RpcRefused: the answer is an error.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """What a server offers, by full path ``/package.Service/Method``.
+
+    Attributes:
+        unary: one message, one answer.
+        streams: as many messages as the client likes on one call, each answered in order.
+        trailers: metadata of every answer.
+    """
+
+    unary: Mapping[str, Method]
+    streams: Mapping[str, Method] = field(default_factory=dict)
+    trailers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcLimits:
+    """What one peer, and all of them together, may take. Sizes in bytes, times in seconds.
+
+    Attributes:
+        message: of a request, also after decompression.
+        metadata: of a request's headers, as HTTP/2 counts them (32 more for each field).
+        streams: calls that a connection may have under way.
+        buffered: requests that are not answered and answers that are not sent, of all connections.
+        head_seconds: from a connection's begin to its first call being possible, and for a header
+            block or frame from its first byte to its last.
+        body_seconds: from a call's headers to the end of its message.
+        idle_seconds: a connection without a call.
+        read_seconds: how long a peer may leave an answer, or the whole connection, unread.
+        connection_age: a connection is ended after this time, +-10 %, without losing a call.
+        connection_grace: what calls under way get when their connection ends.
+    """
+
+    message: int = 64 << 20
+    metadata: int = 16 << 10
+    streams: int = 1024
+    buffered: int = 256 << 20
+    head_seconds: float = 10.0
+    body_seconds: float = 120.0
+    idle_seconds: float = 620.0
+    read_seconds: float = 60.0
+    connection_age: float = 60.0
+    connection_grace: float = 30.0
+
+
+class RpcServer(Protocol):
+    """A transport."""
+
+    async def start(self, host: str | None, port: int) -> int:
+        """Listen; returns the port. Raises ``Invalid`` when the address cannot be had."""
+
+    async def stop(self, grace: float) -> None:
+        """Take no more, tell every connection to go elsewhere, end after what is in flight.
+
+        Args:
+            grace: seconds; what is not answered then is dropped.
+        """
