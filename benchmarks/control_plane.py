@@ -20,12 +20,13 @@ from urllib.request import urlopen
 
 import psutil
 
+from benchmarks.bare_client import seconds_to_write
 from slipway.api.crd import crd
 from slipway.contract import OperatorEnv
 from slipway.errors import Transient
-from slipway_operator.control.manager import SELECTOR
 from slipway_operator.kube.client import KubeClient
 from slipway_operator.kube.http import HttpApi, Request, load_configuration
+from slipway_operator.kube.kinds import KINDS
 from slipway_operator.plan.objects import Ref
 from tests.support.builders import CLASSIC_IMAGE, OPTIMIZER_IMAGE, SERVER_IMAGE, model_deployment
 from tests.support.simulation import Simulation, healthy
@@ -127,6 +128,7 @@ class Bench:
         self.api = api
         self.count = count
         self.rows: list[Row] = []
+        self.created = 0.0  # seconds until all children existed
 
     async def writes(self) -> int:
         """Write requests that the API server answered.
@@ -167,7 +169,7 @@ class Bench:
         started, cpu = time.monotonic(), operator.cpu()
         await self._each(self._create)
         await until(self._all_children)
-        took = time.monotonic() - started
+        took = self.created = time.monotonic() - started
         await self._quiet(operator)
         made = (await self.writes() - before) / self.count - 1  # the creation itself
         self._row(f"{self.count} resources x 4 children created", f"{took:.1f} s", "<= 15 s")
@@ -178,6 +180,17 @@ class Bench:
             f"{(operator.memory() - memory) * 1000 / self.count:.0f} MB per 1,000",
             "<= 45 MB",
         )
+
+    async def bare(self) -> None:
+        """The children again by a bare client, while the operator is away."""
+        children = []
+        for kind in CHILDREN:
+            listing = await self.client.list(kind, NAMESPACE)
+            children += [o for o in listing.items if o["metadata"]["name"].startswith("m0000")]
+        took = await seconds_to_write(self.client, children, name="m0000", count=self.count)
+        self._row(f"{self.count} x 4 children by a bare client", f"{took:.1f} s", "")
+        # 15 s where the bare client needs 7.7 s, which is the machine the goal was set on.
+        self._row("the operator's time over that", f"{self.created / took:.2f}x", "<= 1.95x")
 
     async def no_op_events(self, operator: Operator, kind: str) -> None:
         """A foreign label on every object of a kind: nothing is to be written for it."""
@@ -228,9 +241,12 @@ class Bench:
         await asyncio.gather(*(worker() for _ in range(16)))
 
     async def _all_children(self) -> bool:
+        """Counted by pages of one: whole lists would cost the API server what is measured."""
         for kind in CHILDREN:
-            listing = await self.client.list(kind, NAMESPACE, selector=SELECTOR)
-            if len(listing.items) < self.count:
+            path, query = KINDS[kind].path(NAMESPACE), (("limit", "1"),)
+            page = await self.api.json(Request("GET", path, f"count {kind}", query=query))
+            rest = page["metadata"].get("remainingItemCount") or 0
+            if len(page["items"]) + rest < self.count:
                 return False
         return True
 
@@ -301,6 +317,8 @@ async def measure(count: int) -> None:
                 await bench.no_op_events(operator, kind)
             operator.stop()
             operator = await bench.restart()
+            operator.stop()
+            await bench.bare()
         finally:
             operator.stop()
             await api.close()

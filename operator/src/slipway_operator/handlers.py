@@ -46,8 +46,9 @@ def registry(on_event: Callable[[WatchEvent], None]) -> kopf.OperatorRegistry:
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
+    # A coroutine: kopf would run a plain function in a thread, and what it feeds is the loop's.
     @kopf.on.event(contract.GROUP, contract.VERSION, contract.PLURAL, registry=found)
-    def changed(event: kopf.RawEvent, **_: Any) -> None:
+    async def changed(event: kopf.RawEvent, **_: Any) -> None:
         kind = event["type"] or "ADDED"  # None: seen in the initial list
         if kind in ("ADDED", "MODIFIED", "DELETED"):
             on_event(WatchEvent(kind, dict(cast("dict[str, Any]", event["object"]))))
