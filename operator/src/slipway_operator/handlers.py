@@ -6,7 +6,7 @@ object's annotations can mislead it. What it misses across a relist, the manager
 
 import asyncio
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, cast
 
 import kopf
@@ -26,8 +26,24 @@ class _ForEver:
             yield _BACKOFFS[-1]
 
 
+class _NoDiff(kopf.DiffBaseStorage):
+    """Remembers no last state: nobody asks for differences, and copies of each object cost CPU."""
+
+    def build(
+        self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None
+    ) -> kopf.BodyEssence:
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """Settings of kopf's own machinery."""
+    settings.persistence.diffbase_storage = _NoDiff()
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
