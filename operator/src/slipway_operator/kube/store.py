@@ -1,12 +1,15 @@
 """What reflectors have seen, and what our own writes returned: the newest wins."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from slipway.contract import Annotation, Label
 from slipway_operator.plan.objects import Object, Ref, labels, ref_of
 
-_NO_SPEC = frozenset({"Job", "Pod"})
+_NO_SPEC: Final = frozenset({"Job", "Pod"})
+_WORD: Final = 64  # characters
 
 Key = tuple[str, str]  # namespace and name of a ModelDeployment
 
@@ -26,13 +29,23 @@ def slim(obj: Object) -> Object:
     """Without what nobody here reads: managedFields, and the specs of Jobs and pods.
 
     A Job is created once and never compared, a pod is its controller's: of both only metadata and
-    status are read, and their specs are most of the memory.
+    status are read, and their specs are most of the memory. What is left are mostly the same
+    words in every object, and each parsed object came with its own copies of them.
     """
     obj["metadata"].pop("managedFields", None)
     if obj["kind"] in _NO_SPEC:
         obj.pop("spec", None)
         (obj["metadata"].get("annotations") or {}).pop(Annotation.REQUEST, None)
-    return obj
+    return {sys.intern(key): _shared(value) for key, value in obj.items()}
+
+
+def _shared(value: Any) -> Any:
+    """The value, with one copy in memory of each key and of each word that recurs."""
+    if isinstance(value, dict):
+        return {sys.intern(key): _shared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return sys.intern(value) if type(value) is str and len(value) <= _WORD else value
 
 
 class Store:

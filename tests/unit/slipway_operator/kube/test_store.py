@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 from slipway_operator.kube.store import Store, slim
@@ -84,3 +85,17 @@ def test_only_what_is_read_is_kept() -> None:
     assert "managedFields" not in kept["metadata"]
     assert kept["metadata"]["annotations"] == {"a": "b"}
     assert slim(child("d", 4))["spec"] == {"replicas": 4}
+
+
+def test_objects_parsed_apart_share_their_words_in_memory() -> None:
+    first, second = (slim(json.loads(json.dumps(child("d", 4)))) for _ in range(2))
+    assert first == second
+    for one, other in zip(first["metadata"], second["metadata"], strict=True):
+        assert one is other
+    assert first["metadata"]["namespace"] is second["metadata"]["namespace"]
+
+
+def test_long_texts_are_left_alone() -> None:
+    text = "x" * 1000
+    kept = slim({**child("d", 4), "message": text})
+    assert kept["message"] is text
