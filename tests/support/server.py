@@ -47,17 +47,21 @@ class Server:
         return self.post(f"/v2/models/{name}/infer", {"inputs": [tensor]})
 
     def request(
-        self, method: str, path: str, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any, Mapping[str, str]]:
         """Status, JSON (or text) and headers of a request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=30)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
             data = answer.read()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            is_json = headers.get("content-type") == "application/json"
-            return answer.status, json.loads(data) if is_json and data else data.decode(), headers
+            given = {name.lower(): value for name, value in answer.getheaders()}
+            is_json = given.get("content-type") == "application/json"
+            return answer.status, json.loads(data) if is_json and data else data.decode(), given
         finally:
             connection.close()
 
@@ -84,20 +88,25 @@ def serving(
     target: Path | None = None,
     *,
     name: str = "m",
+    models: Mapping[str, Path] | None = None,
     env: Mapping[str, str] | None = None,
     wait: bool = True,
 ) -> Iterator[Server]:
-    """A server of ``target``, or of a pod's request that ``env`` names.
+    """A server of ``target``, of ``models``, or of a pod's request that ``env`` names.
 
     Args:
         target: a folder or a model file.
         name: of the model.
+        models: folders or model files by name.
         env: further variables.
         wait: whether to return only when it is ready.
     """
     command = [sys.executable, "-m", "slipway_server", "serve"]
     if target is not None:
-        command += [str(target), "--name", name, "--http-port", "0", "--grpc-port", "0"]
+        command += [str(target), "--name", name]
+    command += [f"--model={name}={path}" for name, path in (models or {}).items()]
+    if target is not None or models:
+        command += ["--http-port", "0", "--grpc-port", "0"]
     with tempfile.TemporaryDirectory(prefix="slipway-server-") as scratch:
         log = Path(scratch, "log")
         with log.open("wb") as file:

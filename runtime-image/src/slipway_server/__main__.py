@@ -17,10 +17,12 @@ from slipway.errors import Invalid, SlipwayError, Transient  # noqa: E402
 _LOG = logging.getLogger("slipway_server")
 _COMMANDS = ("serve", "replay")
 _DESCRIPTION = """\
-Serve one ONNX model: Open Inference Protocol v2 (REST and gRPC), KServe V1, Prometheus metrics.
+Serve ONNX models: Open Inference Protocol v2 (REST and gRPC), KServe V1, TensorFlow Serving,
+TorchServe and MindSpore Serving REST, Prometheus metrics. docs/serving.md has an example of each.
 
 Without arguments the model is the one that the pod's request file names (SLIPWAY_REQUEST_FILE).
 By hand: python -m slipway_server serve ./artifact --name iris
+Several: python -m slipway_server serve --model a=./first --model b=./second
 """
 
 
@@ -52,11 +54,14 @@ def _serve(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     from slipway_server.lifecycle import StartFailed, serve
     from slipway_server.settings import Listen, local_settings, pod_settings
 
-    if options.target is None:
-        settings = pod_settings(env)
-    else:
+    targets = list(options.model)
+    if options.target is not None:
+        targets.append((options.name, options.target))
+    if targets:
         listen = Listen(options.host or None, options.http_port, options.grpc_port)
-        settings = local_settings(options.target, options.name, listen=listen, env=env)
+        settings = local_settings(targets, listen=listen, env=env)
+    else:
+        settings = pod_settings(env)
     try:
         uvloop.run(serve(settings, _STARTED))
     except StartFailed as failed:
@@ -113,6 +118,14 @@ def _parser() -> argparse.ArgumentParser:
         help="a folder that slipway optimize wrote, or a bare model file (unverified); absent: "
         "what the pod's request file says",
     )
+    serve.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        type=_named,
+        metavar="NAME=DIR|MODEL.onnx",
+        help="a model by name; give it several times to serve several in one process",
+    )
     serve.add_argument("--name", help="name of the model in every protocol (default: the file's)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; '' is every one")
     serve.add_argument(
@@ -125,6 +138,13 @@ def _parser() -> argparse.ArgumentParser:
         "replay", help="send an artifact's stored feeds to two revisions and compare the answers"
     )
     return parser
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"'{text}' names no model: use NAME=DIR")
+    return name, Path(path)
 
 
 def _port(text: str) -> int:

@@ -10,17 +10,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from slipway.contract import Header
 from slipway.errors import Invalid, SlipwayError
 from slipway_server import cpu
 from slipway_server.doors.rest import RestDoor
 from slipway_server.logs import with_fields
-from slipway_server.metrics import Metrics
 from slipway_server.settings import ServerSettings
 from slipway_server.startup import Phases, Prepared, prepare, reason_of
-from slipway_server.state import State
+from slipway_server.state import Model, State
 from slipway_server.transport.exchange import HttpLimits
 from slipway_server.transport.http import HttpServer
 
@@ -91,20 +90,16 @@ class _Server:
         self._settings = settings
         self._started = started
         self._loop = asyncio.get_running_loop()
-        state = self._state = State(settings.identity)
-        self._metrics = Metrics(settings.identity.name, queued=lambda: state.queued)
-        self._rest = RestDoor(state, self._metrics, clock=self._loop.time)
-        self._http = HttpServer(
-            self._rest.handle, self._rest.refuse, limits=_limits(settings), headers=self._headers()
-        )
+        self._state = State([served.identity for served in settings.models])
+        self._rest = RestDoor(self._state, clock=self._loop.time)
+        self._http = HttpServer(self._rest.handle, self._rest.refuse, limits=_limits(settings))
         self._grpc: GrpcDoor | None = None
         self._rpc: RpcServer | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Open the doors, prepare the model, let the traffic in."""
-        settings, state = self._settings, self._state
-        phases = Phases(begin=self._begin)
+        settings = self._settings
         try:
             http_port = await self._http.start(settings.listen.host, settings.listen.http_port)
         except OSError as error:
@@ -113,18 +108,39 @@ class _Server:
             )
             raise StartFailed("AddressInUse", problem) from error
         _LOG.info("listening", extra=with_fields(http=http_port))
-        preparing = _in_thread(self._loop, lambda: prepare(settings, phases))
-        try:
-            grpc_port, prepared = await asyncio.gather(self._open_rpc(), preparing)
-        except SlipwayError as error:
-            raise StartFailed(reason_of(phases.current, error), error) from error
-        self._let_in(prepared)
+        grpc_port, prepared = await asyncio.gather(self._open_rpc(), self._prepare())
+        facts: dict[str, object] = {"models": len(prepared)}
+        for model, one, seconds in prepared:
+            self._let_in(model, one)
+            model.metrics.startup.update(seconds)
+            summary = _summary(model, one, seconds)
+            if self._state.single is None:
+                _LOG.info("loaded", extra=with_fields(**summary))
+            else:
+                facts = summary
+        self._tick()
         _settle_garbage()
-        seconds = {**phases.seconds, "total": time.monotonic() - self._started}
-        self._metrics.startup.update(seconds)
-        ports = {"http": http_port, "grpc": grpc_port}
-        _LOG.info("ready", extra=with_fields(**self._summary(prepared, seconds), **ports))
-        state.phase = "ready"
+        total = time.monotonic() - self._started
+        for model in self._state.models:
+            model.metrics.startup["total"] = total
+            model.phase = "ready"
+        facts |= {"total_ms": round(total * 1e3), "http": http_port, "grpc": grpc_port}
+        _LOG.info("ready", extra=with_fields(**facts))
+
+    async def _prepare(self) -> list[tuple[Model, Prepared, dict[str, float]]]:
+        """Load one model after the other, so that each is measured alone."""
+        found = []
+        for served, model in zip(self._settings.models, self._state.models, strict=True):
+            phases = Phases(begin=partial(setattr, model, "phase"))
+            work = partial(prepare, self._settings, served, phases)
+            try:
+                found.append((model, await _in_thread(self._loop, work), phases.seconds))
+            except SlipwayError as error:
+                told = error
+                if self._state.single is None:
+                    told = type(error)(f"model '{served.identity.name}': {error}")
+                raise StartFailed(reason_of(phases.current, error), told) from error
+        return found
 
     async def drain(self) -> None:
         """Tell probes and clients to go elsewhere, then finish what is in flight."""
@@ -139,18 +155,17 @@ class _Server:
         while self._http.busy and self._loop.time() < end:  # noqa: ASYNC110 - a sum, no event
             await asyncio.sleep(_POLL_SECONDS)
         await asyncio.wait((ending,), timeout=end - self._loop.time())
-        _LOG.info("drained", extra=with_fields(unanswered=self._metrics.in_flight))
+        unanswered = sum(model.metrics.in_flight for model in self._state.models)
+        _LOG.info("drained", extra=with_fields(unanswered=unanswered))
 
     def close(self) -> None:
         """End all connections and timers."""
         if self._ticker is not None:
             self._ticker.cancel()
         self._http.close()
-        if self._state.plane is not None:
-            self._state.plane.close()
-
-    def _begin(self, phase: str) -> None:
-        self._state.phase = phase
+        for model in self._state.models:
+            if model.plane is not None:
+                model.plane.close()
 
     async def _open_rpc(self) -> int:
         """Open the gRPC door, once its library is imported; returns its port."""
@@ -160,12 +175,13 @@ class _Server:
         from slipway_server.transport.rpc import GrpcLimits, Methods
 
         settings = self._settings
-        self._grpc = GrpcDoor(self._state, self._metrics, clock=self._loop.time)
+        self._grpc = GrpcDoor(self._state, clock=self._loop.time)
         limits = GrpcLimits(
             connection_age=settings.concurrency.max_connection_age_seconds,
             connection_grace=settings.concurrency.timeout_seconds,
         )
-        trailers = tuple((name, value) for name, value in self._labels().items())
+        single = self._state.single
+        trailers = tuple(single.labels.items()) if single is not None else ()
         self._rpc = GrpcAioServer(Methods(self._grpc.methods(), trailers=trailers), limits)
         try:
             return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
@@ -176,54 +192,50 @@ class _Server:
         if self._rpc is not None:
             await self._rpc.stop(grace)
 
-    def _let_in(self, prepared: Prepared) -> None:
-        """Connect the loaded model with the doors."""
+    def _let_in(self, model: Model, prepared: Prepared) -> None:
+        """Connect a loaded model with the doors."""
         from slipway_server.batcher import Batcher, QueueLimits
         from slipway_server.dataplane import Dataplane
         from slipway_server.protocol.tensors import Signature
 
-        settings, session, identity = self._settings, prepared.session, self._settings.identity
+        concurrency, session, identity = (
+            self._settings.concurrency,
+            prepared.session,
+            model.identity,
+        )
         signature = Signature(identity, session.inputs, session.outputs)
-        limits = QueueLimits(requests=settings.concurrency.max_queued)
+        limits = QueueLimits(requests=concurrency.max_queued)
         batcher = Batcher(session, prepared.policy, limits=limits, loop=self._loop)
-        plane = Dataplane(signature, batcher, timeout=settings.concurrency.timeout_seconds)
-        self._metrics.describe(
+        model.metrics.describe(
             revision=identity.version, variant=prepared.variant, digest=identity.digest
         )
-        self._rest.open(signature)
+        self._rest.open(model, signature)
         if self._grpc is not None:
-            self._grpc.open(signature)
-        self._state.plane = plane
-        self._tick()
+            self._grpc.open(model, signature)
+        model.plane = Dataplane(signature, batcher, timeout=concurrency.timeout_seconds)
 
     def _tick(self) -> None:
         """Answer requests that are late even while the model is busy."""
-        if self._state.plane is not None:
-            self._state.plane.expire(self._loop.time())
+        for model in self._state.models:
+            if model.plane is not None:
+                model.plane.expire(self._loop.time())
         self._ticker = self._loop.call_later(_TICK_SECONDS, self._tick)
 
-    def _labels(self) -> dict[str, str]:
-        identity = self._settings.identity
-        labels = {Header.REVISION.value: identity.version, Header.ARTIFACT.value: identity.digest}
-        return {name: value for name, value in labels.items() if value}
 
-    def _headers(self) -> bytes:
-        return "".join(f"{name}: {value}\r\n" for name, value in self._labels().items()).encode()
-
-    def _summary(self, prepared: Prepared, seconds: dict[str, float]) -> dict[str, object]:
-        identity, policy = self._settings.identity, prepared.policy
-        return {
-            "model": identity.name,
-            "revision": identity.version,
-            "artifact": identity.digest or "unverified",
-            "variant": prepared.variant,
-            "threads": prepared.threads,
-            "golden": prepared.golden,
-            "batch": policy.max_rows,
-            "inline": policy.inline,
-            "run_ms": round(policy.seconds * 1e3, 3),
-            **{f"{phase}_ms": round(took * 1e3) for phase, took in seconds.items()},
-        }
+def _summary(model: Model, prepared: Prepared, seconds: dict[str, float]) -> dict[str, object]:
+    identity, policy = model.identity, prepared.policy
+    return {
+        "model": identity.name,
+        "revision": identity.version,
+        "artifact": identity.digest or "unverified",
+        "variant": prepared.variant,
+        "threads": prepared.threads,
+        "golden": prepared.golden,
+        "batch": policy.max_rows,
+        "inline": policy.inline,
+        "run_ms": round(policy.seconds * 1e3, 3),
+        **{f"{phase}_ms": round(took * 1e3) for phase, took in seconds.items()},
+    }
 
 
 def _limits(settings: ServerSettings) -> HttpLimits:

@@ -1,7 +1,7 @@
 """Counters as plain numbers on the loop, rendered as Prometheus text when somebody asks."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from slipway.contract import LATENCY_BUCKETS_SECONDS, Outcome, ServerMetric
@@ -30,8 +30,8 @@ class _Series:
         self.buckets = [0] * (len(LATENCY_BUCKETS_SECONDS) + 1)
 
 
-class Metrics:
-    """All of a server's numbers. Used on the loop's thread only.
+class ModelMetrics:
+    """All numbers of one model. Used on the loop's thread only.
 
     Attributes:
         in_flight: requests taken and not answered; the doors count it up and down.
@@ -40,13 +40,13 @@ class Metrics:
     """
 
     def __init__(self, model: str, *, queued: Callable[[], int]) -> None:
+        self.in_flight = 0
+        self.nonfinite = 0
+        self.startup: dict[str, float] = {}
         self._model = model
         self._queued = queued
         self._info: dict[str, str] = {}
         self._series: dict[tuple[str, object], _Series] = {}
-        self.in_flight = 0
-        self.nonfinite = 0
-        self.startup: dict[str, float] = {}
 
     def describe(self, **labels: str) -> None:
         """Set the labels of the info metric."""
@@ -68,29 +68,42 @@ class Metrics:
         series.seconds += seconds
         series.buckets[bisect_left(LATENCY_BUCKETS_SECONDS, seconds)] += 1
 
-    def render(self) -> bytes:
-        """Prometheus text format 0.0.4."""
+    def samples(self, metric: ServerMetric) -> Iterator[str]:
+        """The lines of one metric."""
         model = _labels(model=self._model)
-        lines = list(_head(ServerMetric.REQUESTS))
-        for (door, code), series in self._series.items():
-            labels = _labels(model=self._model, door=door, code=str(code), outcome=series.outcome)
-            lines.append(f"{ServerMetric.REQUESTS}{{{labels}}} {series.count}")
-        lines += _head(ServerMetric.LATENCY)
-        for (door, code), series in self._series.items():
-            lines += _histogram(_labels(model=self._model, door=door, code=str(code)), series)
-        for metric, value in (
-            (ServerMetric.NONFINITE, self.nonfinite),
-            (ServerMetric.INFLIGHT, self.in_flight),
-            (ServerMetric.QUEUED, self._queued()),
-        ):
-            lines += (*_head(metric), f"{metric}{{{model}}} {value}")
-        info = _labels(model=self._model, **self._info)
-        lines += (*_head(ServerMetric.INFO), f"{ServerMetric.INFO}{{{info}}} 1")
-        lines += _head(ServerMetric.STARTUP)
-        for phase, seconds in self.startup.items():
-            labels = _labels(model=self._model, phase=phase)
-            lines.append(f"{ServerMetric.STARTUP}{{{labels}}} {seconds:.6g}")
-        return ("\n".join(lines) + "\n").encode()
+        if metric is ServerMetric.REQUESTS:
+            for (door, code), series in self._series.items():
+                labels = f"{model},{_labels(door=door, code=str(code), outcome=series.outcome)}"
+                yield f"{metric}{{{labels}}} {series.count}"
+        elif metric is ServerMetric.LATENCY:
+            for (door, code), series in self._series.items():
+                yield from _histogram(f"{model},{_labels(door=door, code=str(code))}", series)
+        elif metric is ServerMetric.NONFINITE:
+            yield f"{metric}{{{model}}} {self.nonfinite}"
+        elif metric is ServerMetric.INFLIGHT:
+            yield f"{metric}{{{model}}} {self.in_flight}"
+        elif metric is ServerMetric.QUEUED:
+            yield f"{metric}{{{model}}} {self._queued()}"
+        elif metric is ServerMetric.INFO:
+            yield f"{metric}{{{_labels(model=self._model, **self._info)}}} 1"
+        elif metric is ServerMetric.STARTUP:
+            for phase, seconds in self.startup.items():
+                yield f"{metric}{{{model},{_labels(phase=phase)}}} {seconds:.6g}"
+
+
+def render(models: Iterable[ModelMetrics]) -> bytes:
+    """Prometheus text format 0.0.4 of all of them."""
+    every = tuple(models)
+    lines = [line for metric in ServerMetric for line in _family(metric, every)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _family(metric: ServerMetric, models: Sequence[ModelMetrics]) -> Iterator[str]:
+    kind, text = _HELP[metric]
+    yield f"# HELP {metric} {text}"
+    yield f"# TYPE {metric} {kind}"
+    for model in models:
+        yield from model.samples(metric)
 
 
 def _histogram(labels: str, series: _Series) -> list[str]:
@@ -102,11 +115,6 @@ def _histogram(labels: str, series: _Series) -> list[str]:
     lines.append(f"{ServerMetric.LATENCY}_sum{{{labels}}} {series.seconds:.9g}")
     lines.append(f"{ServerMetric.LATENCY}_count{{{labels}}} {total}")
     return lines
-
-
-def _head(metric: ServerMetric) -> tuple[str, str]:
-    kind, text = _HELP[metric]
-    return f"# HELP {metric} {text}", f"# TYPE {metric} {kind}"
 
 
 def _labels(**labels: str) -> str:

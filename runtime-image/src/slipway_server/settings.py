@@ -1,7 +1,7 @@
 """What a server is started with: from the request file and environment of a pod, or by hand."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -75,17 +75,25 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model to serve, and where its bytes are."""
+
+    identity: Identity
+    source: StoreSource | LocalSource
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """All of it.
+    """All of it. What is said of runs, queues and warm-up holds for each model by itself.
 
     Attributes:
+        models: at least one, each with a name of its own.
         threads: of one run; ``None`` learns it from the CPU limit.
         drain_seconds: how long to go on as before after SIGTERM, while the news spreads.
         grace_seconds: from SIGTERM to the end at the latest.
     """
 
-    identity: Identity
-    source: StoreSource | LocalSource
+    models: tuple[ServedModel, ...]
     listen: Listen
     threads: int | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
@@ -108,9 +116,9 @@ def pod_settings(env: Mapping[str, str]) -> ServerSettings:
         storage=artifact_storage(env),
         work=Path(env.get(Env.WORK_DIR, PodPath.WORK)),
     )
+    identity = Identity(_name(request.name), _name(request.revision), request.manifest_digest)
     return ServerSettings(
-        identity=Identity(_name(request.name), _name(request.revision), request.manifest_digest),
-        source=source,
+        models=(ServedModel(identity, source),),
         listen=Listen(
             host=env.get(Env.BIND_ADDRESS) or None,
             http_port=int(_number(env, Env.HTTP_PORT, Port.HTTP)),
@@ -125,20 +133,33 @@ def pod_settings(env: Mapping[str, str]) -> ServerSettings:
 
 
 def local_settings(
-    target: Path, name: str | None, *, listen: Listen, env: Mapping[str, str]
+    targets: Sequence[tuple[str | None, Path]], *, listen: Listen, env: Mapping[str, str]
 ) -> ServerSettings:
     """Settings of a server that somebody starts by hand.
 
     Args:
-        target: a folder with a manifest, or a model file.
-        name: the model's name; absent means the folder's or file's.
+        targets: name, and a folder with a manifest or a model file; without a name the model has
+            the folder's or file's.
         listen: where.
         env: for the drain time.
 
     Raises:
-        Invalid: no such target, or a name that no URL carries.
+        Invalid: no such target, a name that no URL carries, or one that is given twice.
     """
-    path = target.resolve()
+    models = tuple(_local_model(name, target.resolve()) for name, target in targets)
+    names = [model.identity.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise Invalid(f"two models are called '{name}': name them with --model NAME=DIR")
+    return ServerSettings(
+        models=models,
+        listen=listen,
+        drain_seconds=_number(env, Env.DRAIN_SECONDS, 0.0),
+        grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
+    )
+
+
+def _local_model(name: str | None, path: Path) -> ServedModel:
     digest = ""
     if path.is_dir():
         try:
@@ -146,13 +167,7 @@ def local_settings(
         except OSError:
             digest = ""  # open_folder says what is wrong
     version = digest[7:19] if digest else "1"
-    return ServerSettings(
-        identity=Identity(_name(name or path.stem), version, digest),
-        source=LocalSource(path),
-        listen=listen,
-        drain_seconds=_number(env, Env.DRAIN_SECONDS, 0.0),
-        grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
-    )
+    return ServedModel(Identity(_name(name or path.stem), version, digest), LocalSource(path))
 
 
 def read_request(model: type[_M], env: Mapping[str, str]) -> _M:

@@ -17,7 +17,7 @@ from slipway_server import cpu, loading
 from slipway_server.errors import StorageDenied
 from slipway_server.loading import LocalArtifact
 from slipway_server.logs import with_fields
-from slipway_server.settings import ServerSettings
+from slipway_server.settings import ServedModel, ServerSettings
 
 if TYPE_CHECKING:  # imported while the artifact downloads
     from slipway_server.batcher import BatchPolicy
@@ -62,8 +62,8 @@ class Prepared:
         return manifest.variant if manifest is not None else "source"
 
 
-def prepare(settings: ServerSettings, phases: Phases) -> Prepared:
-    """Go through every phase.
+def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Prepared:
+    """Go through every phase of one model.
 
     Raises:
         Invalid: the artifact is not what was asked for, or does not work here.
@@ -72,7 +72,7 @@ def prepare(settings: ServerSettings, phases: Phases) -> Prepared:
     imports = threading.Thread(target=_import_engine, daemon=True)
     imports.start()
     with phases.phase("download"):
-        artifact = _open(settings)
+        artifact = _open(served)
     threads = settings.threads or cpu.threads()
     with phases.phase("load"):
         imports.join()
@@ -109,17 +109,17 @@ def reason_of(phase: str, error: SlipwayError) -> str:
 def _import_engine() -> None:
     """Half of the start of a small model is imports: do them while the artifact downloads."""
     from slipway_server import dataplane, engine, golden, warmup
-    from slipway_server.protocol import v1_rest, v2_rest
+    from slipway_server.protocol import mindspore, torchserve, v1_rest, v2_rest
 
-    del dataplane, engine, golden, warmup, v1_rest, v2_rest
+    del dataplane, engine, golden, mindspore, torchserve, warmup, v1_rest, v2_rest
 
 
-def _open(settings: ServerSettings) -> LocalArtifact:
+def _open(served: ServedModel) -> LocalArtifact:
     def note(error: Transient, wait: float) -> None:
         _LOG.warning("%s; next try in %.1f s", error, wait)
 
     artifact = loading.with_retries(
-        settings.source.open, clock=time.monotonic, sleep=time.sleep, note=note
+        served.source.open, clock=time.monotonic, sleep=time.sleep, note=note
     )
     manifest = artifact.manifest
     if manifest is None:

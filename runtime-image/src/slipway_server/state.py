@@ -1,10 +1,13 @@
-"""Where the server is in its life: what the doors look at, what the lifecycle sets."""
+"""Where the server and its models are in their lives: doors look at it, the lifecycle sets it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from slipway.contract import Header
 from slipway.errors import NotFound
 from slipway_server.errors import NotReady
+from slipway_server.metrics import ModelMetrics
 
 if TYPE_CHECKING:  # the doors open before numpy is imported
     from slipway_server.dataplane import Dataplane
@@ -48,32 +51,39 @@ class ServerMetadata:
 
 
 @dataclass(slots=True, eq=False)
-class State:
-    """Shared by the doors; written by start-up and drain.
+class Model:
+    """One model: its numbers, and its plane once it is loaded and checked.
 
     Attributes:
-        phase: what start-up does now, for people.
-        plane: the loaded model, once it is loaded and checked.
-        draining: SIGTERM came; requests are still answered.
+        phase: what start-up does with it now, for people.
     """
 
     identity: Identity
     phase: str = "starting"
     plane: "Dataplane | None" = None
-    draining: bool = False
+    metrics: ModelMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = ModelMetrics(self.identity.name, queued=lambda: self.queued)
 
     @property
-    def ready(self) -> bool:
-        """Whether new traffic should come here."""
-        return self.plane is not None and not self.draining
+    def labels(self) -> dict[str, str]:
+        """What answers of this model carry as headers (HTTP) and trailers (gRPC)."""
+        labels = {Header.REVISION: self.identity.version, Header.ARTIFACT: self.identity.digest}
+        return {name.value: value for name, value in labels.items() if value}
+
+    @property
+    def label_lines(self) -> bytes:
+        """``labels`` as header lines."""
+        return "".join(f"{name}: {value}\r\n" for name, value in self.labels.items()).encode()
 
     @property
     def queued(self) -> int:
-        """Requests that wait for the model."""
+        """Requests that wait for it."""
         return 0 if self.plane is None else self.plane.queued
 
     def serving(self) -> "Dataplane":
-        """The loaded model, also while draining.
+        """The loaded model, also while the server drains.
 
         Raises:
             NotReady: it is still loading.
@@ -83,6 +93,57 @@ class State:
                 f"model '{self.identity.name}' is not ready: {self.phase}", retry_after=1.0
             )
         return self.plane
+
+
+class State:
+    """Shared by the doors; written by start-up and drain.
+
+    Attributes:
+        models: in the order in which they were named.
+        draining: SIGTERM came; requests are still answered.
+    """
+
+    def __init__(self, identities: Sequence[Identity]) -> None:
+        self.models = tuple(Model(identity) for identity in identities)
+        self.draining = False
+        self._by_name = {model.identity.name: model for model in self.models}
+
+    @property
+    def ready(self) -> bool:
+        """Whether new traffic should come here: every model is loaded."""
+        return not self.draining and all(model.plane is not None for model in self.models)
+
+    @property
+    def single(self) -> Model | None:
+        """The model, if there is one only."""
+        return self.models[0] if len(self.models) == 1 else None
+
+    def has(self, model: Model) -> bool:
+        """Whether new traffic for ``model`` should come here."""
+        return model.plane is not None and not self.draining
+
+    def reason(self, models: Sequence[Model]) -> str:
+        """Why ``models`` are not ready."""
+        if self.draining:
+            return "draining"
+        return next((model.phase for model in models if model.plane is None), "")
+
+    def model(self, name: str, version: str = "") -> Model:
+        """The model of that name and version; an empty version means any.
+
+        Raises:
+            NotFound: it is not served here.
+        """
+        model = self._by_name.get(name) or self.single
+        if model is None:
+            raise NotFound(f"model '{name[:200]}' is not served here: the models are {self.names}")
+        model.identity.check(name, version)
+        return model
+
+    @property
+    def names(self) -> str:
+        """The models' names, for people."""
+        return ", ".join(f"'{model.identity.name}'" for model in self.models)
 
     def metadata(self) -> ServerMetadata:
         """As ``/v2`` shows it."""

@@ -142,7 +142,8 @@ def test_text(text: Server, binary: bool) -> None:
 
 def test_kserve_v1(double: Server, pick: Server) -> None:
     assert double.get("/v1/models")[:2] == (200, {"models": ["m"]})
-    assert double.get("/v1/models/m")[:2] == (200, {"name": "m", "ready": True})
+    status, body, _ = double.get("/v1/models/m")
+    assert (status, body["name"], body["ready"]) == (200, "m", True)
     assert double.post("/v1/models/m:predict", {"instances": ROWS.tolist()})[:2] == (
         200, {"predictions": (ROWS * 2).tolist()},
     )  # fmt: skip

@@ -1,11 +1,11 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.contract import LATENCY_BUCKETS_SECONDS, Outcome, ServerMetric
-from slipway_server.metrics import Metrics
+from slipway_server.metrics import ModelMetrics, render
 
 
-def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    families = text_string_to_metric_families(metrics.render().decode())
+def samples(*metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(render(metrics).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in families
@@ -18,7 +18,7 @@ def labels(**values: str) -> tuple[tuple[str, str], ...]:
 
 
 def test_what_was_counted_is_rendered_under_the_contract_names() -> None:
-    metrics = Metrics("iris", queued=lambda: 3)
+    metrics = ModelMetrics("iris", queued=lambda: 3)
     metrics.in_flight, metrics.nonfinite = 2, 1
     metrics.startup["load"] = 0.25
     metrics.describe(revision="r1", variant="fp32", digest="sha256:0")
@@ -41,7 +41,7 @@ def test_what_was_counted_is_rendered_under_the_contract_names() -> None:
 
 
 def test_buckets_are_cumulative_and_a_bound_belongs_to_its_bucket() -> None:
-    metrics = Metrics("iris", queued=lambda: 0)
+    metrics = ModelMetrics("iris", queued=lambda: 0)
     for seconds in (0.0005, 0.001, 0.0011, 11.0):
         metrics.observe("v1", 200, outcome=Outcome.SUCCESS, seconds=seconds)
     found = samples(metrics)
@@ -56,6 +56,16 @@ def test_buckets_are_cumulative_and_a_bound_belongs_to_its_bucket() -> None:
 
 
 def test_label_values_are_escaped() -> None:
-    metrics = Metrics('a"b\\c\nd', queued=lambda: 0)
+    metrics = ModelMetrics('a"b\\c\nd', queued=lambda: 0)
     (sample,) = [key for key in samples(metrics) if key[0] == ServerMetric.QUEUED]
     assert dict(sample[1])["model"] == 'a"b\\c\nd'
+
+
+def test_models_share_a_family_and_keep_their_own_numbers() -> None:
+    first, second = ModelMetrics("a", queued=lambda: 1), ModelMetrics("b", queued=lambda: 2)
+    first.observe("rest", 200, outcome=Outcome.SUCCESS, seconds=0.1)
+    assert render((first, second)).decode().count(f"# TYPE {ServerMetric.QUEUED} gauge") == 1
+    found = samples(first, second)
+    assert found[ServerMetric.QUEUED, (("model", "a"),)] == 1
+    assert found[ServerMetric.QUEUED, (("model", "b"),)] == 2
+    assert {dict(key[1])["model"] for key in found if key[0] == ServerMetric.REQUESTS} == {"a"}

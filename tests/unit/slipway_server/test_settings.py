@@ -10,6 +10,7 @@ from slipway.tasks import ServingRequest
 from slipway_server.settings import (
     Listen,
     LocalSource,
+    ServedModel,
     ServerSettings,
     StoreSource,
     local_settings,
@@ -52,15 +53,15 @@ def test_a_pod_is_told_everything_by_its_request_and_environment(tmp_path: Path)
         "SLIPWAY_BIND_ADDRESS": "127.0.0.1",
         "SLIPWAY_DRAIN_SECONDS": "0.5",
     }
+    source = StoreSource(
+        artifacts_uri="s3://bucket/uid",
+        manifest_uri="s3://bucket/uid/manifests/k/manifest.json",
+        digest=DIGEST,
+        storage=StorageConfig(endpoint="http://s3.local"),
+        work=Path("/work"),
+    )
     assert pod_settings(env) == ServerSettings(
-        identity=Identity("iris", "iris-00001", DIGEST),
-        source=StoreSource(
-            artifacts_uri="s3://bucket/uid",
-            manifest_uri="s3://bucket/uid/manifests/k/manifest.json",
-            digest=DIGEST,
-            storage=StorageConfig(endpoint="http://s3.local"),
-            work=Path("/work"),
-        ),
+        models=(ServedModel(Identity("iris", "iris-00001", DIGEST), source),),
         listen=Listen("127.0.0.1", 8001, 9001),
         threads=3,
         concurrency=Concurrency(max_queued=5),
@@ -95,18 +96,26 @@ def test_a_time_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
 def test_a_folder_is_served_as_the_version_that_its_manifest_is(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(b"{}")
     digest = digest_of(b"{}")
-    settings = local_settings(tmp_path, "iris", listen=LISTEN, env={})
-    assert settings.identity == Identity("iris", digest[7:19], digest)
-    assert settings.source == LocalSource(tmp_path.resolve())
+    settings = local_settings([("iris", tmp_path)], listen=LISTEN, env={})
+    identity = Identity("iris", digest[7:19], digest)
+    assert settings.models == (ServedModel(identity, LocalSource(tmp_path.resolve())),)
     assert settings.drain_seconds == 0
 
 
+def test_several_models_need_several_names(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    settings = local_settings([(None, first), ("second", second)], listen=LISTEN, env={})
+    assert [model.identity.name for model in settings.models] == ["a", "second"]
+    with pytest.raises(Invalid, match="two models are called 'a': name them with --model"):
+        local_settings([(None, first), ("a", second)], listen=LISTEN, env={})
+
+
 def test_a_bare_model_is_named_after_its_file(tmp_path: Path) -> None:
-    settings = local_settings(tmp_path / "iris.onnx", None, listen=LISTEN, env={})
-    assert settings.identity == Identity("iris", "1", "")
+    settings = local_settings([(None, tmp_path / "iris.onnx")], listen=LISTEN, env={})
+    assert [model.identity for model in settings.models] == [Identity("iris", "1", "")]
 
 
 @pytest.mark.parametrize("name", ["a/b", "", "ä", "-a", "a b", "a" * 200])
 def test_a_name_that_no_url_carries_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Invalid, match="is no name for a model"):
-        local_settings(tmp_path / f"x{name}.onnx", name or " ", listen=LISTEN, env={})
+        local_settings([(name or " ", tmp_path / f"x{name}.onnx")], listen=LISTEN, env={})

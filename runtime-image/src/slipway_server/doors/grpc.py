@@ -12,32 +12,32 @@ from slipway.errors import SlipwayError
 from slipway_server.batch import Outcome as Answer
 from slipway_server.doors import outcomes
 from slipway_server.errors import NonFiniteOutput
-from slipway_server.metrics import Metrics
+from slipway_server.protocol import v2_grpc
 from slipway_server.protocol.pb import health_pb2 as health
 from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
 from slipway_server.protocol.tensors import Signature, TensorSpec
 from slipway_server.protocol.v2_grpc import V2Grpc
-from slipway_server.state import State
+from slipway_server.state import Model, State
 from slipway_server.transport.rpc import Method, RpcRefused
 
 _LOG = logging.getLogger("slipway_server.rpc")
 SERVICE: Final = "inference.GRPCInferenceService"
 HEALTH: Final = "grpc.health.v1.Health"
+_DOOR: Final = "grpc"
 _M = TypeVar("_M", bound=Message)
 
 
 class GrpcDoor:
-    """The methods by path."""
+    """The methods by path; each message names its model."""
 
-    def __init__(self, state: State, metrics: Metrics, *, clock: Callable[[], float]) -> None:
+    def __init__(self, state: State, *, clock: Callable[[], float]) -> None:
         self._state = state
-        self._metrics = metrics
         self._clock = clock
-        self._codec: V2Grpc | None = None
+        self._codecs: dict[str, V2Grpc] = {}
 
-    def open(self, signature: Signature) -> None:
-        """Start to take inference requests; the model is loaded."""
-        self._codec = V2Grpc(signature)
+    def open(self, model: Model, signature: Signature) -> None:
+        """Start to take inference requests for ``model``, which is loaded."""
+        self._codecs[model.identity.name] = V2Grpc(signature)
 
     def methods(self) -> dict[str, Method]:
         """Every method, by full path."""
@@ -54,12 +54,21 @@ class GrpcDoor:
     # ---- inference
 
     async def _infer(self, request: bytes, *, seconds: float | None) -> bytes:
-        metrics = self._metrics
         started = self._clock()
+        try:
+            message = v2_grpc.parse(request)
+            model = self._state.model(message.model_name, message.model_version)
+        except SlipwayError as error:  # of no model that could count it, unless there is one only
+            fault, single = outcomes.fault_of(error), self._state.single
+            if single is not None:
+                took = self._clock() - started
+                single.metrics.observe(_DOOR, fault.code, outcome=fault.outcome, seconds=took)
+            raise RpcRefused(fault.code, outcomes.text_of(error)) from error
+        metrics = model.metrics
         metrics.in_flight += 1
         code, outcome = "OK", Outcome.SUCCESS
         try:
-            return await self._run(request, started, seconds)
+            return await self._run(model, message, started, seconds=seconds)
         except asyncio.CancelledError:
             code, outcome = "CANCELLED", Outcome.CLIENT_ERROR
             raise
@@ -75,14 +84,19 @@ class GrpcDoor:
         finally:
             metrics.in_flight -= 1
             took = self._clock() - started
-            metrics.observe(outcomes.GRPC, code, outcome=outcome, seconds=took)
+            metrics.observe(_DOOR, code, outcome=outcome, seconds=took)
 
-    async def _run(self, data: bytes, started: float, seconds: float | None) -> bytes:
-        plane = self._state.serving()
-        codec = self._codec
-        if codec is None:
-            raise RuntimeError("the door was not opened")
-        request = codec.decode(data)
+    async def _run(
+        self,
+        model: Model,
+        message: pb.ModelInferRequest,
+        started: float,
+        *,
+        seconds: float | None,
+    ) -> bytes:
+        plane = model.serving()
+        codec = self._codecs[model.identity.name]
+        request = codec.decode(message)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         job = plane.infer(request, started, answer.set_result)
         if seconds is not None:
@@ -109,8 +123,8 @@ class GrpcDoor:
     async def _model_ready(self, request: bytes, *, seconds: float | None) -> bytes:
         del seconds
         message = _parsed(pb.ModelReadyRequest, request)
-        self._check_address(message.name, message.version)
-        return pb.ModelReadyResponse(ready=self._state.ready).SerializeToString()
+        model = self._model(message.name, message.version)
+        return pb.ModelReadyResponse(ready=self._state.has(model)).SerializeToString()
 
     async def _server_metadata(self, request: bytes, *, seconds: float | None) -> bytes:
         del request, seconds
@@ -123,9 +137,9 @@ class GrpcDoor:
     async def _model_metadata(self, request: bytes, *, seconds: float | None) -> bytes:
         del seconds
         message = _parsed(pb.ModelMetadataRequest, request)
-        self._check_address(message.name, message.version)
+        model = self._model(message.name, message.version)
         try:
-            plane = self._state.serving()
+            plane = model.serving()
         except SlipwayError as error:
             raise RpcRefused(outcomes.fault_of(error).code, str(error)) from error
         signature = plane.signature
@@ -141,16 +155,17 @@ class GrpcDoor:
     async def _check(self, request: bytes, *, seconds: float | None) -> bytes:
         del seconds
         message = _parsed(health.HealthCheckRequest, request)
-        if message.service not in ("", SERVICE, self._state.identity.name):
-            raise RpcRefused("NOT_FOUND", f"service '{message.service[:100]}' is unknown")
+        if message.service in ("", SERVICE):
+            ready = self._state.ready
+        else:
+            ready = self._state.has(self._model(message.service, ""))
         serving = health.HealthCheckResponse.SERVING
-        status = serving if self._state.ready else health.HealthCheckResponse.NOT_SERVING
+        status = serving if ready else health.HealthCheckResponse.NOT_SERVING
         return health.HealthCheckResponse(status=status).SerializeToString()
 
-    def _check_address(self, name: str, version: str) -> None:
-        identity = self._state.identity
+    def _model(self, name: str, version: str) -> Model:
         try:
-            identity.check(name, version)
+            return self._state.model(name, version)
         except SlipwayError as error:
             raise RpcRefused(outcomes.fault_of(error).code, str(error)) from error
 

@@ -7,8 +7,6 @@ from slipway.contract import Outcome
 from slipway.errors import Invalid, NotFound
 from slipway_server.errors import DeadlineExpired, ModelFailed, NotReady, Overloaded
 
-REST: Final = "rest"
-V1: Final = "v1"
 GRPC: Final = "grpc"
 CLIENT_GONE: Final = 499
 

@@ -11,7 +11,7 @@ import orjson
 import simdjson
 
 from slipway.errors import Invalid
-from slipway_server.protocol import bfloat16
+from slipway_server.protocol import base64_tensors, bfloat16
 from slipway_server.protocol.tensors import (
     BF16,
     BYTES,
@@ -34,7 +34,6 @@ _BUFFERS: Final = {
     "i": ("i", np.dtype("i8")),
     "u": ("u", np.dtype("u8")),
 }
-_BASE64_KEY: Final = "b64"
 
 
 class JsonReader:
@@ -178,6 +177,8 @@ def read_nested(spec: TensorSpec, node: Node) -> Array:
     Raises:
         Invalid: ragged, empty, or a value of the wrong type or range.
     """
+    if isinstance(node, simdjson.Object):
+        return base64_tensors.read(spec, plain(node))
     if not isinstance(node, simdjson.Array):
         return _scalar(spec, node)
     shape = _nested_shape(spec, node)
@@ -209,8 +210,13 @@ def jsonable(spec: TensorSpec, array: Array) -> object:
 
 
 def nested(spec: TensorSpec, array: Array) -> Any:
-    """What ``dump`` prints for an array of ``spec``, nested as its shape is."""
-    if array.dtype.kind == "O" or not array.ndim:
+    """What ``dump`` prints for an array of ``spec``, nested as its shape is.
+
+    Text may be base64: see ``base64_tensors.written``.
+    """
+    if array.dtype.kind == "O":
+        return base64_tensors.written(spec, array)
+    if not array.ndim:
         return spec.numbers(array).tolist()
     return np.ascontiguousarray(spec.numbers(array))
 
@@ -278,22 +284,11 @@ def _flatten(values: list[Any], into: list[Any], depth: int) -> None:
 
 
 def _text(spec: TensorSpec, value: object) -> str:
+    if isinstance(value, dict):
+        return str(base64_tensors.read(spec, value)[()])
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and value.keys() == {_BASE64_KEY}:
-        return _from_base64(spec, value[_BASE64_KEY])
     raise Invalid(f"input '{spec.name}' (BYTES) holds {quoted(value)}, which is not a string")
-
-
-def _from_base64(spec: TensorSpec, value: object) -> str:
-    import base64
-
-    try:
-        return base64.b64decode(str(value), validate=True).decode()
-    except ValueError as error:
-        raise Invalid(
-            f"input '{spec.name}' holds a b64 value that is not base64 of UTF-8 text"
-        ) from error
 
 
 def _scalar(spec: TensorSpec, node: Node) -> Array:

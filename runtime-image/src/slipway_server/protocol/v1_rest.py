@@ -1,20 +1,35 @@
-"""KServe's V1 protocol (TensorFlow Serving's REST predict): rows or columns of JSON. Pure.
+"""KServe's V1 protocol, which is TensorFlow Serving's REST API: rows or columns of JSON. Pure.
 
-The protocol: https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol
+The protocols: https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol
+and https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from slipway.errors import Invalid
-from slipway_server.protocol import json_tensors
+from slipway_server.protocol import json_tensors, rows
 from slipway_server.protocol.json_tensors import JsonReader, Keys, Node
-from slipway_server.protocol.tensors import Array, InferRequest, Signature, quoted
+from slipway_server.protocol.tensors import Array, InferRequest, Signature, TensorSpec, quoted
 
 _KEYS: Final = ("instances", "inputs", "signature_name")
+_TENSORFLOW: Final = {
+    "BOOL": "DT_BOOL",
+    "UINT8": "DT_UINT8",
+    "UINT16": "DT_UINT16",
+    "UINT32": "DT_UINT32",
+    "UINT64": "DT_UINT64",
+    "INT8": "DT_INT8",
+    "INT16": "DT_INT16",
+    "INT32": "DT_INT32",
+    "INT64": "DT_INT64",
+    "FP16": "DT_HALF",
+    "BF16": "DT_BFLOAT16",
+    "FP32": "DT_FLOAT",
+    "FP64": "DT_DOUBLE",
+    "BYTES": "DT_STRING",
+}
 
 
 @dataclass(slots=True)
@@ -37,7 +52,7 @@ class V1Rest:
         self._keys = Keys("the request", allowed=_KEYS)
 
     def decode(self, body: bytes) -> PredictRequest:
-        """Read the body of ``:predict``.
+        """Read the body of ``:predict``. Any ``signature_name`` is the one that the model has.
 
         Raises:
             Invalid: whatever is wrong with it.
@@ -51,66 +66,52 @@ class V1Rest:
             Invalid: rows were asked of an output that has none.
         """
         specs = self._signature.outputs
-        names = [spec.name for spec in specs]
-        values = [json_tensors.nested(*pair) for pair in zip(specs, arrays, strict=True)]
         if not request.by_rows:
-            columns = values[0] if len(values) == 1 else dict(zip(names, values, strict=True))
-            return json_tensors.dump({"outputs": columns})
-        rows = next(iter(request.feeds.values())).shape[0]
-        for name, array in zip(names, arrays, strict=True):
-            if array.ndim == 0 or array.shape[0] != rows:
-                raise Invalid(
-                    f"output '{name}' of shape {list(array.shape)} has no value for each of the "
-                    f"{rows} instances: send inputs instead of instances"
-                )
-        if len(values) == 1:
-            return json_tensors.dump({"predictions": values[0]})
-        predictions = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
-        return json_tensors.dump({"predictions": predictions})
+            return json_tensors.dump({"outputs": rows.columns_of(specs, arrays)})
+        rows.check_rows(specs, arrays, next(iter(request.feeds.values())).shape[0])
+        if len(specs) == 1:
+            return json_tensors.dump({"predictions": rows.columns_of(specs, arrays)})
+        return json_tensors.dump({"predictions": rows.rows_of(specs, arrays)})
 
     def _request(self, root: Node, _: None) -> PredictRequest:
         keys = self._keys.of(root)
         if ("instances" in keys) == ("inputs" in keys):
             raise Invalid("the request needs either instances or inputs")
+        if "signature_name" in keys and not isinstance(root["signature_name"], str):
+            raise Invalid(f"signature_name is {quoted(root['signature_name'])}: use a string")
         by_rows = "instances" in keys
-        feeds = self._rows(root["instances"]) if by_rows else self._columns(root["inputs"])
-        for name, array in feeds.items():
-            self._signature.input(name).check_shape(array.shape)
-        self._signature.check_complete(feeds)
+        if by_rows:
+            feeds = rows.by_row(self._signature, root["instances"])
+        else:
+            feeds = rows.by_column(self._signature, root["inputs"])
+        rows.check(self._signature, feeds)
         return PredictRequest(feeds, by_rows=by_rows)
 
-    def _columns(self, node: Node) -> dict[str, Array]:
-        inputs = self._signature.inputs
-        if not json_tensors.is_object(node) and len(inputs) == 1:
-            return {inputs[0].name: json_tensors.read_nested(inputs[0], node)}
-        feeds = {}
-        for name in json_tensors.keys_of(node, "inputs"):
-            feeds[name] = json_tensors.read_nested(self._signature.input(name), node[name])
-        return feeds
 
-    def _rows(self, node: Node) -> dict[str, Array]:
-        inputs = self._signature.inputs
-        rows = list(json_tensors.items_of(node, "instances"))
-        if not rows:
-            raise Invalid("instances is empty: send at least one row")
-        named = json_tensors.is_object(rows[0]) and list(rows[0].keys()) != ["b64"]
-        if not named and len(inputs) == 1:
-            return {inputs[0].name: json_tensors.read_nested(inputs[0], node)}
-        columns: dict[str, list[Array]] = {spec.name: [] for spec in inputs}
-        for row in rows:
-            keys = json_tensors.keys_of(row, "a row of instances")
-            if set(keys) != set(columns):
-                raise Invalid(
-                    f"a row of instances has the keys {quoted(keys)}, but the model takes "
-                    f"{quoted(list(columns))}"
-                )
-            for name in keys:
-                spec = self._signature.input(name)
-                columns[name].append(json_tensors.read_nested(spec, row[name]))
-        return {name: _stacked(name, values) for name, values in columns.items()}
+def metadata(signature: Signature) -> dict[str, object]:
+    """The answer of ``/v1/models/{model}/metadata``: the JSON of ``GetModelMetadataResponse``."""
+    identity = signature.identity
+    serving = {
+        "inputs": {spec.name: _tensor_info(spec) for spec in signature.inputs},
+        "outputs": {spec.name: _tensor_info(spec) for spec in signature.outputs},
+        "method_name": "tensorflow/serving/predict",
+    }
+    return {
+        "model_spec": {
+            "name": identity.name,
+            "signature_name": "",
+            "version": identity.version,
+        },
+        "metadata": {"signature_def": {"signature_def": {"serving_default": serving}}},
+    }
 
 
-def _stacked(name: str, values: list[Array]) -> Array:
-    if any(value.shape != values[0].shape for value in values):
-        raise Invalid(f"the rows of instances differ in the shape of '{name}'")
-    return np.stack(values)
+def _tensor_info(spec: TensorSpec) -> dict[str, object]:
+    return {
+        "dtype": _TENSORFLOW[spec.datatype],
+        "tensor_shape": {
+            "dim": [{"size": str(size), "name": ""} for size in spec.shape],
+            "unknown_rank": False,
+        },
+        "name": f"{spec.name}:0",
+    }

@@ -38,6 +38,18 @@ _FIELDS: Final = {
 }  # FP16 and BF16 have no typed field: they are raw only
 
 
+def parse(data: bytes) -> pb.ModelInferRequest:
+    """A message that names its model.
+
+    Raises:
+        Invalid: it is none.
+    """
+    try:
+        return pb.ModelInferRequest.FromString(data)
+    except DecodeError as error:
+        raise Invalid("the message is not a ModelInferRequest") from error
+
+
 class V2Grpc:
     """Decodes requests and encodes answers of one model."""
 
@@ -45,8 +57,8 @@ class V2Grpc:
         self._signature = signature
         self._typed = all(spec.datatype in _FIELDS for spec in signature.outputs)
 
-    def decode(self, data: bytes) -> InferRequest:
-        """Read a ``ModelInferRequest``.
+    def decode(self, message: pb.ModelInferRequest) -> InferRequest:
+        """Read a request.
 
         Returns:
             The request; ``binary`` says whether its contents were raw.
@@ -55,10 +67,6 @@ class V2Grpc:
             NotFound: another model or version.
             Invalid: whatever else is wrong with it.
         """
-        try:
-            message = pb.ModelInferRequest.FromString(data)
-        except DecodeError as error:
-            raise Invalid("the message is not a ModelInferRequest") from error
         signature = self._signature
         signature.identity.check(message.model_name, message.model_version)
         raws = message.raw_input_contents

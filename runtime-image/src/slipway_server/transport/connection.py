@@ -103,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_size = 0
         self._json_length: int | None = None
+        self._content_type = b""
         self._length = 0
         self._chunked = False
         self._upgrade = False
@@ -170,6 +171,7 @@ class Connection(asyncio.Protocol):
             exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._body = []
         exchange.json_length = self._json_length
+        exchange.content_type = self._content_type
         # HTTP/1.0 keeps a connection only if the answer says so: closing is as right and simpler.
         exchange.keep_alive = (
             parser.should_keep_alive()
@@ -321,6 +323,8 @@ class Connection(asyncio.Protocol):
                 lines.append(b"transfer-encoding: chunked")
             else:
                 lines.append(b"content-length: %d" % self._length)
+            if self._content_type:
+                lines.append(b"content-type: %b" % self._content_type)
             if self._json_length is not None:
                 lines.append(b"inference-header-content-length: %d" % self._json_length)
             if not keeps:
@@ -359,6 +363,9 @@ class Connection(asyncio.Protocol):
         else:
             self._json_length = int(value)
 
+    def _on_content_type(self, value: bytes) -> None:
+        self._content_type = value
+
     def _on_host(self, _value: bytes) -> None:
         self._hosts += 1
 
@@ -380,6 +387,7 @@ class Connection(asyncio.Protocol):
 _HEADERS: Final[dict[bytes, Callable[[Connection, bytes], None]]] = {
     b"content-length": Connection._on_content_length,  # noqa: SLF001 - a table of its own methods
     b"inference-header-content-length": Connection._on_json_length,  # noqa: SLF001 - as above
+    b"content-type": Connection._on_content_type,  # noqa: SLF001 - as above
     b"transfer-encoding": Connection._on_transfer_encoding,  # noqa: SLF001 - as below
     b"upgrade": Connection._on_upgrade,  # noqa: SLF001 - as below
     b"host": Connection._on_host,  # noqa: SLF001 - as above

@@ -54,14 +54,15 @@ class Exchange:
     Attributes:
         method, target: as sent.
         json_length: value of ``Inference-Header-Content-Length``.
+        content_type: as sent.
         body: whole.
         received: the loop's time when the last byte was read.
         abandoned: called when the client leaves before the answer.
     """
 
     __slots__ = (
-        "_connection", "abandoned", "body", "json_length", "keep_alive", "method", "received",
-        "refusal", "target",
+        "_connection", "abandoned", "body", "content_type", "json_length", "keep_alive", "method",
+        "received", "refusal", "target",
     )  # fmt: skip
 
     def __init__(self, connection: Channel, method: bytes, target: bytes) -> None:
@@ -69,6 +70,7 @@ class Exchange:
         self.method = method
         self.target = target
         self.json_length: int | None = None
+        self.content_type = b""
         self.body = b""
         self.received = 0.0
         self.keep_alive = True

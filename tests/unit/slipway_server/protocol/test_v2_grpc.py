@@ -40,7 +40,7 @@ def test_raw_contents_come_back_raw(pair: tuple[str, Any]) -> None:
     request.inputs.add(name="t", datatype=datatype, shape=array.shape)
     request.raw_input_contents.append(write_tensor(array))
     codec = V2Grpc(echo(datatype, array.ndim))
-    decoded = codec.decode(request.SerializeToString())
+    decoded = codec.decode(v2_grpc.parse(request.SerializeToString()))
     np.testing.assert_array_equal(decoded.feeds["t"], array)
     answer = pb.ModelInferResponse.FromString(codec.encode(decoded, [array]))
     assert (answer.model_name, answer.model_version, answer.id) == ("iris", "r1", "7")
@@ -56,12 +56,12 @@ def test_typed_contents_come_back_typed(pair: tuple[str, Any]) -> None:
     codec = V2Grpc(echo(datatype, array.ndim))
     if datatype in ("BF16", "FP16"):
         with pytest.raises(Invalid, match=f"send {datatype} as raw_input_contents"):
-            codec.decode(request.SerializeToString())
+            codec.decode(v2_grpc.parse(request.SerializeToString()))
         return
     values = array.ravel().tolist()
     field = getattr(tensor.contents, FIELD[datatype])
     field.extend([value.encode() for value in values] if datatype == "BYTES" else values)
-    decoded = codec.decode(request.SerializeToString())
+    decoded = codec.decode(v2_grpc.parse(request.SerializeToString()))
     assert decoded.feeds["t"].dtype == DTYPES[datatype]
     np.testing.assert_array_equal(decoded.feeds["t"], array)
     answer = pb.ModelInferResponse.FromString(codec.encode(decoded, [array]))
@@ -76,7 +76,7 @@ def test_only_requested_outputs_are_answered() -> None:
     request.outputs.add(name="b")
     arrays = [np.array([7]), np.array([1.5], np.float32)]
     answer = pb.ModelInferResponse.FromString(
-        codec.encode(codec.decode(request.SerializeToString()), arrays)
+        codec.encode(codec.decode(v2_grpc.parse(request.SerializeToString())), arrays)
     )
     assert [output.name for output in answer.outputs] == ["b"]
 
@@ -162,13 +162,13 @@ def test_bad_messages_are_refused_with_the_reason(
     make: Any, kind: type[SlipwayError], text: str
 ) -> None:
     with pytest.raises(kind, match=text):
-        V2Grpc(signature()).decode(make().SerializeToString())
+        V2Grpc(signature()).decode(v2_grpc.parse(make().SerializeToString()))
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
     with contextlib.suppress(Invalid):  # any other error fails
-        V2Grpc(signature()).decode(data)
+        V2Grpc(signature()).decode(v2_grpc.parse(data))
 
 
 def test_a_narrow_integer_must_fit() -> None:
@@ -176,7 +176,7 @@ def test_a_narrow_integer_must_fit() -> None:
     tensor = request.inputs.add(name="t", datatype="INT8", shape=[1])
     tensor.contents.int_contents.append(128)
     with pytest.raises(Invalid, match="INT8 cannot hold"):
-        V2Grpc(echo("INT8", 1)).decode(request.SerializeToString())
+        V2Grpc(echo("INT8", 1)).decode(v2_grpc.parse(request.SerializeToString()))
 
 
 def test_our_messages_are_those_of_another_implementation() -> None:

@@ -1,0 +1,86 @@
+"""What a protocol over HTTP is made of. A new one is a module with a ``Door``, and a table row."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from slipway_server.state import Model, State
+from slipway_server.transport.exchange import JSON, Exchange
+
+if TYPE_CHECKING:  # numpy is imported while the model downloads, after the doors opened
+    from slipway_server.protocol.tensors import Array, InferRequest, Signature
+
+GET: Final = b"GET"
+POST: Final = b"POST"
+PUT: Final = b"PUT"
+
+
+class Body(NamedTuple):
+    """The body of an answer.
+
+    Attributes:
+        parts: bytes to send one after the other.
+        headers: further complete header lines.
+    """
+
+    parts: tuple[bytes, ...]
+    content_type: bytes = JSON
+    headers: bytes = b""
+
+
+class Codec(Protocol):
+    """A protocol's requests and answers for one model."""
+
+    def decode(self, exchange: Exchange) -> "InferRequest":
+        """Read a request.
+
+        Raises:
+            Invalid: whatever is wrong with it.
+        """
+
+    def encode(self, request: Any, arrays: "list[Array]") -> Body:
+        """Write the answer to a request that ``decode`` returned.
+
+        Args:
+            request: what was asked.
+            arrays: all outputs of the model, in its order.
+
+        Raises:
+            Invalid: the outputs have no form in this protocol.
+        """
+
+
+Seen = tuple[int, object]  # status, JSON
+ServerView = Callable[[State], Seen]
+ModelView = Callable[[State, Model], Seen]
+
+
+def plain_error(status: int, message: str) -> object:
+    """``{"error": message}``."""
+    del status
+    return {"error": message}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A protocol. Paths may hold ``{model}`` and ``{version}``.
+
+    Attributes:
+        name: its value of the label ``door`` in metrics; inference requests are counted by it.
+        infer: paths of inference requests.
+        codec: makes the codec of a loaded model; imports numpy only then.
+        methods: of inference requests.
+        prefix: what its paths begin with: an unknown one below it is answered by ``error``.
+        server: what else can be read, of the server.
+        model: what else can be read, of one model.
+        error: the JSON of an answer that is an error.
+    """
+
+    name: str
+    infer: tuple[str, ...]
+    codec: "Callable[[Signature], Codec]"
+    methods: tuple[bytes, ...] = (POST,)
+    prefix: str = ""
+    server: Mapping[str, ServerView] = field(default_factory=dict)
+    model: Mapping[str, ModelView] = field(default_factory=dict)
+    error: Callable[[int, str], object] = plain_error

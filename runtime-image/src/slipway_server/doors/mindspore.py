@@ -1,0 +1,40 @@
+"""The door of MindSpore Serving's REST API."""
+
+from typing import TYPE_CHECKING, Final
+
+from slipway_server.doors.door import Body, Door
+from slipway_server.transport.exchange import Exchange
+
+if TYPE_CHECKING:
+    from slipway_server.protocol.tensors import Array, InferRequest, Signature
+
+
+class Methods:
+    """Implements ``Codec``."""
+
+    def __init__(self, signature: "Signature") -> None:
+        from slipway_server.protocol.mindspore import MindSpore
+
+        self._codec = MindSpore(signature)
+
+    def decode(self, exchange: Exchange) -> "InferRequest":
+        """See ``Codec.decode``."""
+        return self._codec.decode(exchange.body)
+
+    def encode(self, request: "InferRequest", arrays: "list[Array]") -> Body:
+        """See ``Codec.encode``."""
+        return Body((self._codec.encode(request, arrays),))
+
+
+def _error(_status: int, message: str) -> object:
+    return {"error_msg": message}
+
+
+# A model is one function here, so it has one method: others do what a client must do itself.
+DOOR: Final = Door(
+    name="mindspore",
+    infer=("/model/{model}:predict", "/model/{model}/version/{version}:predict"),
+    codec=Methods,
+    prefix="/model/",
+    error=_error,
+)
