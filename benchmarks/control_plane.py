@@ -50,7 +50,7 @@ class Row:
 class Operator:
     """The operator's own process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, resync_seconds: int = 600) -> None:
         environment = {
             **os.environ,
             OperatorEnv.POD_NAME: f"bench-{os.getpid()}",
@@ -61,6 +61,7 @@ class Operator:
             OperatorEnv.ARTIFACTS_URI: "s3://artifacts/bench",
             OperatorEnv.LOG_LEVEL: "WARNING",
             OperatorEnv.PORT: str(PORT),
+            OperatorEnv.RESYNC_SECONDS: str(resync_seconds),
         }
         command = [sys.executable, "-m", "slipway_operator"]
         self.process = psutil.Process(subprocess.Popen(command, env=environment).pid)
@@ -210,10 +211,18 @@ class Bench:
         self._row(f"writes for {len(names)} no-op events ({kind})", str(wrote), "0")
         self._row(f"CPU per event and reconcile ({kind}, {runs:.0f} runs)", f"{spent:.2f} ms", "")
 
+    async def resync(self, operator: Operator) -> None:
+        """Every resource is looked at anew, once, though nothing happened."""
+        before, seen = await self.writes(), operator.metric("slipway_operator_reconcile_total")
+        await until(
+            lambda: truth(operator.metric("slipway_operator_reconcile_total") - seen >= self.count)
+        )
+        self._row("writes of a resync of all", str(await self.writes() - before), "0")
+
     async def restart(self) -> Operator:
         """A new process until every resource was reconciled once."""
         before, started = await self.writes(), time.monotonic()
-        operator = Operator()
+        operator = Operator(resync_seconds=20)
         await until(
             lambda: truth(operator.metric("slipway_operator_reconcile_total") >= self.count)
         )
@@ -317,6 +326,7 @@ async def measure(count: int) -> None:
                 await bench.no_op_events(operator, kind)
             operator.stop()
             operator = await bench.restart()
+            await bench.resync(operator)
             operator.stop()
             await bench.bare()
         finally:

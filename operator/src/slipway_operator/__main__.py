@@ -17,7 +17,7 @@ from slipway.errors import Invalid, NotFound, SlipwayError
 from slipway_operator import handlers, settings
 from slipway_operator.control.elector import Elector
 from slipway_operator.control.health import Vitals, application
-from slipway_operator.control.manager import Manager, cancel_all
+from slipway_operator.control.manager import Manager, Scope, cancel_all
 from slipway_operator.kube.client import KubeClient
 from slipway_operator.kube.http import load_configuration
 from slipway_operator.kube.store import Store
@@ -27,7 +27,6 @@ from slipway_operator.telemetry.poller import Poller
 
 _log = logging.getLogger("slipway_operator")
 _LEASE: Final = "slipway-operator"
-_RESYNC_SECONDS: Final = 300
 _FIRST_RESTART: Final = 1.0
 _LONGEST_RESTART: Final = 10.0
 
@@ -98,7 +97,7 @@ async def run(found: settings.Settings) -> int:
             loop.create_task(elector.run(), name="elector"),
             loop.create_task(poller.run(), name="poller"),
             loop.create_task(_kopf(manager, found.namespaces, stop), name="kopf"),
-            loop.create_task(_resync(manager, found.namespaces), name="resync"),
+            loop.create_task(_resync(manager, found), name="resync"),
             loop.create_task(_follow(elector, manager), name="lead"),
         ]
         await manager.start(watch_resources=False)
@@ -120,7 +119,7 @@ def _control(
         config=found.config,
         windows=poller,
         metrics=metrics,
-        namespaces=found.namespaces,
+        scope=Scope(found.namespaces, found.resync_seconds),
     )
     return manager, poller
 
@@ -183,13 +182,13 @@ async def _kopf(manager: Manager, namespaces: tuple[str, ...], stop: asyncio.Eve
         wait = min(wait * 2, _LONGEST_RESTART)
 
 
-async def _resync(manager: Manager, namespaces: tuple[str, ...]) -> None:
+async def _resync(manager: Manager, found: settings.Settings) -> None:
     while True:
         try:
-            await manager.resync(namespaces)
+            await manager.resync(found.namespaces)
         except SlipwayError as error:
             _log.warning("resync: %s", error)
-        await asyncio.sleep(_RESYNC_SECONDS)
+        await asyncio.sleep(found.resync_seconds / 2)
 
 
 async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> int:

@@ -15,6 +15,7 @@ class Settings:
 
     Attributes:
         namespaces: those that are watched; empty means all.
+        resync_seconds: after how long each resource is looked at though nothing happened.
         identity: who this process is in the Lease.
     """
 
@@ -23,6 +24,7 @@ class Settings:
     identity: str
     lease_namespace: str
     port: int
+    resync_seconds: float
     json_logs: bool
     log_level: str
 
@@ -57,6 +59,10 @@ def read(environ: Mapping[str, str]) -> Settings:
                 server=required(Env.IMAGE_SERVER),
                 optimizer=required(Env.IMAGE_OPTIMIZER),
                 optimizer_classic=required(Env.IMAGE_OPTIMIZER_CLASSIC),
+                optimizer_torch=environ.get(Env.IMAGE_OPTIMIZER_TORCH, "").strip(),
+                optimizer_tensorflow=environ.get(Env.IMAGE_OPTIMIZER_TENSORFLOW, "").strip(),
+                optimizer_mindspore=environ.get(Env.IMAGE_OPTIMIZER_MINDSPORE, "").strip(),
+                loader_images=several(Env.LOADER_IMAGES),
                 pull_policy=environ.get(Env.IMAGE_PULL_POLICY) or "IfNotPresent",
                 pull_secrets=several(Env.IMAGE_PULL_SECRETS),
             ),
@@ -69,6 +75,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         identity=required(Env.POD_NAME),
         lease_namespace=required(Env.POD_NAMESPACE),
         port=_port(environ.get(Env.PORT)),
+        resync_seconds=_resync(environ.get(Env.RESYNC_SECONDS)),
         json_logs=environ.get(Env.LOG_FORMAT) == "json",
         log_level=level,
     )
@@ -80,3 +87,11 @@ def _port(text: str | None) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65_536:
         raise Invalid(f"{Env.PORT} is '{text[:20]}': use a port from 1 to 65535")
     return int(text)
+
+
+def _resync(text: str | None) -> float:
+    if not text:
+        return 600.0
+    if not text.isdecimal() or not 10 <= int(text) <= 86_400:
+        raise Invalid(f"{Env.RESYNC_SECONDS} is '{text[:20]}': use whole seconds, 10 to 86400")
+    return float(text)

@@ -32,6 +32,13 @@ def test_lists_are_separated_by_commas() -> None:
     assert (found.namespaces, found.config.images.pull_secrets) == (("a", "b"), ("x",))
 
 
+def test_images_of_single_formats_may_be_absent() -> None:
+    images = read({**NEEDED, "SLIPWAY_IMAGE_OPTIMIZER_TORCH": "t"}).config.images
+    assert images.all == ("s", "o", "c", "t")
+    allowed = read({**NEEDED, "SLIPWAY_LOADER_IMAGES": "team/*,b:1"}).config.images.loader_images
+    assert allowed == ("team/*", "b:1")
+
+
 @pytest.mark.parametrize("name", sorted(NEEDED))
 def test_what_is_missing_is_named(name: str) -> None:
     with pytest.raises(Invalid, match=f"{name} is not set"):
@@ -46,8 +53,16 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("SLIPWAY_OPERATOR_PORT", "0"),
         ("SLIPWAY_OPERATOR_PORT", "65536"),
         ("SLIPWAY_OPERATOR_PORT", "http"),
+        ("SLIPWAY_RESYNC_SECONDS", "9"),
+        ("SLIPWAY_RESYNC_SECONDS", "86401"),
+        ("SLIPWAY_RESYNC_SECONDS", "1e3"),
     ],
 )
 def test_what_is_unusable_is_named_with_its_value(name: str, value: str) -> None:
     with pytest.raises(Invalid, match=f"(?i){name} is '{value}'"):
         read({**NEEDED, name: value})
+
+
+def test_the_resync_has_a_default() -> None:
+    assert read(NEEDED).resync_seconds == 600
+    assert read({**NEEDED, "SLIPWAY_RESYNC_SECONDS": "20"}).resync_seconds == 20

@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,7 +26,6 @@ _log = logging.getLogger(__name__)
 _WORKERS: Final = 8
 _FIRST_BACKOFF: Final = 0.2
 _LONGEST_BACKOFF: Final = 300.0
-_RESYNC_SECONDS: Final = 600.0
 _STOP_SECONDS: Final = 15.0
 _FREE_STREAK: Final = 20  # writing reconciles in a row; a whole rollout has fewer
 SELECTOR: Final = f"{Label.APP_MANAGED_BY}={contract.MANAGED_BY}"
@@ -34,6 +34,19 @@ SELECTOR: Final = f"{Label.APP_MANAGED_BY}={contract.MANAGED_BY}"
 def utc_now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is looked at, and how often.
+
+    Attributes:
+        namespaces: empty means all.
+        resync_seconds: after how long a resource is looked at though nothing happened.
+    """
+
+    namespaces: tuple[str, ...] = ()
+    resync_seconds: float = 600.0
 
 
 class Manager:
@@ -52,7 +65,7 @@ class Manager:
         config: Config,
         windows: Windows,
         metrics: OperatorMetrics,
-        namespaces: tuple[str, ...] = (),
+        scope: Scope | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -62,6 +75,8 @@ class Manager:
         self.leading = asyncio.Event()
         self._cluster = cluster
         self._metrics = metrics
+        scope = scope or Scope()
+        self._resync_seconds = scope.resync_seconds
         self._now = now
         self._loop = loop
         self._failures: dict[Key, int] = {}
@@ -70,18 +85,18 @@ class Manager:
         self._workers: list[asyncio.Task[None]] = []
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
-        scopes: tuple[str | None, ...] = namespaces or (None,)
-        self.reflectors = [self._reflector(kind, scope) for kind in WATCHED for scope in scopes]
+        scopes: tuple[str | None, ...] = scope.namespaces or (None,)
+        self.reflectors = [self._reflector(kind, where) for kind in WATCHED for where in scopes]
         self.resource_reflectors = [
             Reflector(
                 cluster,
                 contract.KIND,
-                scope,
+                where,
                 selector="",
-                on_list=self._listed(scope),
+                on_list=self._listed(where),
                 on_event=self.resource_event,
             )
-            for scope in scopes
+            for where in scopes
         ]
 
     async def start(self, *, watch_resources: bool) -> None:
@@ -250,7 +265,7 @@ class Manager:
         return min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**excess) if excess else 0.0
 
     def _delay(self, requeue_at: datetime | None) -> float:
-        resync = _RESYNC_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+        resync = self._resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
         if requeue_at is None:
             return resync
         # One millisecond late rather than early: status holds whole seconds.
