@@ -10,7 +10,7 @@ from slipway_local.controllers.owning import (
     is_ending,
     is_finished,
     is_ready,
-    owner_reference,
+    pod_of,
     with_condition,
     without_zeros,
 )
@@ -113,7 +113,7 @@ def _settle(objects: Objects, job: Object, now: datetime) -> list[str]:
             objects.delete(ref_of(pod))
             deeds.append(f"Job {job['metadata']['name']}: deleted pod {pod['metadata']['name']}")
     elif _may_start(job, status, active, pods, now):
-        made = objects.create(_pod(job))
+        made = objects.create(_tracked(pod_of(job)))
         active = [*active, made]
         deeds.append(f"Job {job['metadata']['name']}: created pod {made['metadata']['name']}")
     left = [pod for pod in children(objects, "Pod", job) if not is_finished(pod)]
@@ -187,22 +187,9 @@ def _finished_at(pod: Object) -> datetime | None:
     return max(map(parse_time, ends)) if ends else None
 
 
-def _pod(job: Object) -> Object:
-    template = clone(job["spec"]["template"])
-    meta = job["metadata"]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": f"{meta['name']}-",
-            "namespace": meta["namespace"],
-            "labels": template["metadata"]["labels"],
-            "annotations": template["metadata"].get("annotations") or {},
-            "ownerReferences": [owner_reference(job)],
-            "finalizers": [JOB_TRACKING],
-        },
-        "spec": template["spec"],
-    }
+def _tracked(pod: Object) -> Object:
+    """Kept until its end was counted."""
+    return {**pod, "metadata": {**pod["metadata"], "finalizers": [JOB_TRACKING]}}
 
 
 def _report(

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from slipway_local.objects import Objects
+from slipway_local.store.tree import clone
 from slipway_operator.plan.objects import (
     Object,
     condition,
@@ -22,6 +23,24 @@ def owner_reference(owner: Object) -> Object:
         "uid": owner["metadata"]["uid"],
         "controller": True,
         "blockOwnerDeletion": True,
+    }
+
+
+def pod_of(owner: Object) -> Object:
+    """A pod of ``owner``, from its template."""
+    template = clone(owner["spec"]["template"])
+    meta = owner["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": f"{meta['name']}-",
+            "namespace": meta["namespace"],
+            "labels": template["metadata"].get("labels") or {},
+            "annotations": template["metadata"].get("annotations") or {},
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": template["spec"],
     }
 
 

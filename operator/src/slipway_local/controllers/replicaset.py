@@ -9,12 +9,11 @@ from slipway_local.controllers.owning import (
     is_available,
     is_ending,
     is_ready,
-    owner_reference,
+    pod_of,
     ready_since,
     without_zeros,
 )
 from slipway_local.objects import Objects
-from slipway_local.store.tree import clone
 from slipway_operator.plan.objects import Object, labels, ref_of
 
 
@@ -34,7 +33,7 @@ def _settle(objects: Objects, replica_set: Object) -> list[str]:
     name = replica_set["metadata"]["name"]
     deeds = []
     for _ in range(missing):
-        made = objects.create(_pod(replica_set))
+        made = objects.create(pod_of(replica_set))
         deeds.append(f"ReplicaSet {name}: created pod {made['metadata']['name']}")
     for pod in deletion_order(pods)[: max(0, -missing)]:
         objects.delete(ref_of(pod), uid=pod["metadata"]["uid"])
@@ -61,23 +60,6 @@ def deletion_order(pods: list[Object]) -> list[Object]:
         )
 
     return sorted(pods, key=rank)
-
-
-def _pod(replica_set: Object) -> Object:
-    template = clone(replica_set["spec"]["template"])
-    meta = replica_set["metadata"]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": f"{meta['name']}-",
-            "namespace": meta["namespace"],
-            "labels": template["metadata"].get("labels") or {},
-            "annotations": template["metadata"].get("annotations") or {},
-            "ownerReferences": [owner_reference(replica_set)],
-        },
-        "spec": template["spec"],
-    }
 
 
 def _report(objects: Objects, replica_set: Object, now: datetime) -> None:

@@ -136,13 +136,15 @@ class HttpApi:
             async with response:
                 if response.status >= 300:
                     raise _refusal(response, await response.read(), request)
-                rest = b""
+                begun: list[bytes] = []  # parts of a line that goes on
                 with suppress(aiohttp.SocketTimeoutError):  # silence ends it: ask anew
                     async for chunk in response.content.iter_any():
-                        *lines, rest = (rest + chunk).split(b"\n")
-                        for line in lines:
-                            if line:
+                        first, *others = chunk.split(b"\n")
+                        begun.append(first)
+                        for other in others:
+                            if line := b"".join(begun):
                                 yield line
+                            begun = [other]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _silence(request, error) from error
 
