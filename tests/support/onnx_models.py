@@ -119,6 +119,54 @@ def slow() -> bytes:
     return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
 
 
+def half_plus_three() -> bytes:
+    """y = x / 2 + 3: the model of TensorFlow Serving's documentation."""
+    nodes = [
+        helper.make_node("Constant", [], ["half"], value_float=0.5),
+        helper.make_node("Constant", [], ["three"], value_float=3.0),
+        helper.make_node("Mul", ["x", "half"], ["product"]),
+        helper.make_node("Add", ["product", "three"], ["y"]),
+    ]
+    shape = ("N",)
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
+def three_inputs() -> bytes:
+    """The inputs of TensorFlow Serving's example: the tag again, and the sum of the numbers."""
+    number = TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Identity", ["tag"], ["tag_bytes"]),
+        helper.make_node("Constant", [], ["all"], value_ints=[1]),
+        helper.make_node("Constant", [], ["both"], value_ints=[1, 2]),
+        helper.make_node("ReduceSum", ["signal", "all"], ["first"], keepdims=0),
+        helper.make_node("ReduceSum", ["sensor", "both"], ["second"], keepdims=0),
+        helper.make_node("Add", ["first", "second"], ["sum"]),
+    ]
+    return _model(
+        nodes,
+        [
+            ("tag", TensorProto.STRING, ("N",)),
+            ("signal", number, ("N", 5)),
+            ("sensor", number, ("N", 2, 2)),
+        ],
+        [("tag_bytes", TensorProto.STRING, ("N",)), ("sum", number, ("N",))],
+    )
+
+
+def size() -> bytes:
+    """n = how many bytes x has: what a model of encoded images takes."""
+    nodes = [helper.make_node("Shape", ["x"], ["n"])]
+    return _model(nodes, [("x", TensorProto.UINT8, ("bytes",))], [("n", TensorProto.INT64, (1,))])
+
+
+def add() -> bytes:
+    """y = x1 + x2 of two fixed 2 x 2 tensors: the model of MindSpore Serving's documentation."""
+    nodes = [helper.make_node("Add", ["x1", "x2"], ["y"])]
+    number = TensorProto.FLOAT
+    inputs: list[tuple[str, int, Shape]] = [("x1", number, (2, 2)), ("x2", number, (2, 2))]
+    return _model(nodes, inputs, [("y", number, (2, 2))])
+
+
 def _model(
     nodes: list[NodeProto],
     inputs: list[tuple[str, int, Shape]],
