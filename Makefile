@@ -37,12 +37,13 @@ check: $(VENV)/.installed ## generate, format, lint, types, import contracts; fa
 	@dirty=$$(git status --porcelain); test -z "$$dirty" || { echo "the tree is dirty:"; echo "$$dirty"; exit 1; }
 
 fix: $(VENV)/.installed ## generate, format, and mend what ruff can
-	$(VENV)/bin/python -m slipway_operator.generate --write
+	@$(MAKE) -s generate
 	$(VENV)/bin/ruff format $(SOURCES)
 	$(VENV)/bin/ruff check --fix $(SOURCES)
 
 generate: $(VENV)/.installed ## write crds/, the chart's copy, RBAC rules and docs/reference from the API models
 	$(VENV)/bin/python -m slipway_operator.generate --write
+	$(VENV)/bin/python -m slipway_server.doors.openapi >docs/reference/openapi.json
 
 cluster-up: $(VENV)/.installed ## a real Kubernetes on this machine, for trying by hand (root, Debian)
 	$(VENV)/bin/python -m tests.cluster up

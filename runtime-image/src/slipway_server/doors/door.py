@@ -51,14 +51,59 @@ class Codec(Protocol):
 
 
 Seen = tuple[int, object]  # status, JSON
-ServerView = Callable[[State], Seen]
-ModelView = Callable[[State, Model], Seen]
+Schema = Mapping[str, object]  # of JSON, as OpenAPI 3.1 has it
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """Something of the server that can be read."""
+
+    summary: str
+    read: Callable[[State], Seen]
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """Something of one model that can be read; ``read`` may raise ``NotReady``."""
+
+    summary: str
+    read: Callable[[State, Model], Seen]
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an inference request and its answer look like.
+
+    Attributes:
+        summary: one line.
+        request: schema of a body by content type.
+        answer: schema of an answer by content type.
+        error: schema of an answer that is an error.
+    """
+
+    summary: str
+    request: Mapping[str, Schema]
+    answer: Mapping[str, Schema]
+    error: Schema
 
 
 def plain_error(status: int, message: str) -> object:
     """``{"error": message}``."""
     del status
     return {"error": message}
+
+
+def record(**properties: object) -> Schema:
+    """The schema of an object with exactly these keys."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+STRING: Final[Schema] = {"type": "string"}
+FLAG: Final[Schema] = {"type": "boolean"}
+ANY: Final[Schema] = {}
+PLAIN_ERROR: Final = record(error=STRING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +114,7 @@ class Door:
         name: its value of the label ``door`` in metrics; inference requests are counted by it.
         infer: paths of inference requests.
         codec: makes the codec of a loaded model; imports numpy only then.
+        form: for the OpenAPI document; without one the door is not in it.
         methods: of inference requests.
         prefix: what its paths begin with: an unknown one below it is answered by ``error``.
         server: what else can be read, of the server.
@@ -79,6 +125,7 @@ class Door:
     name: str
     infer: tuple[str, ...]
     codec: "Callable[[Signature], Codec]"
+    form: Form | None = None
     methods: tuple[bytes, ...] = (POST,)
     prefix: str = ""
     server: Mapping[str, ServerView] = field(default_factory=dict)

@@ -94,11 +94,12 @@ class RestDoor:
         self._routes: dict[bytes, tuple[tuple[bytes, ...], Handle]] = {
             b"/": ((GET,), self._alive),
             b"/metrics": ((GET,), self._render),
+            b"/openapi.json": ((GET,), self._describe),
         }
         self._services: dict[bytes, _Service] = {}
         for door in DOORS:
             for path, server_view in door.server.items():
-                self._routes[path.encode()] = ((GET,), partial(self._see, door, server_view))
+                self._routes[path.encode()] = ((GET,), partial(self._see, server_view))
             for model in state.models:
                 self._add(door, model)
 
@@ -194,15 +195,14 @@ class RestDoor:
             path = template.format(model=identity.name, version=identity.version).encode()
             self._routes[path] = ((GET,), partial(self._see_model, service, view))
 
-    def _see(self, door: Door, view: ServerView, exchange: Exchange) -> None:
-        del door
-        status, value = view(self._state)
+    def _see(self, view: ServerView, exchange: Exchange) -> None:
+        status, value = view.read(self._state)
         _json(exchange, status, value)
 
     def _see_model(self, service: _Service, view: ModelView, exchange: Exchange) -> None:
         headers = service.headers
         try:
-            status, value = view(self._state, service.model)
+            status, value = view.read(self._state, service.model)
         except SlipwayError as error:
             status = outcomes.fault_of(error).status
             _tell(exchange, status, str(error), door=service.door, headers=headers)
@@ -211,6 +211,12 @@ class RestDoor:
 
     def _alive(self, exchange: Exchange) -> None:
         _json(exchange, 200, {"status": "alive"})
+
+    def _describe(self, exchange: Exchange) -> None:
+        from slipway_server.doors.openapi import document
+
+        addresses = {model.identity.name: model.identity.version for model in self._state.models}
+        _json(exchange, 200, document(self._state.metadata().version, addresses))
 
     def _render(self, exchange: Exchange) -> None:
         body = render(model.metrics for model in self._state.models)

@@ -2,9 +2,20 @@
 
 from typing import TYPE_CHECKING, Final
 
-from slipway_server.doors.door import POST, PUT, Body, Door, Seen
+from slipway_server.doors.door import (
+    ANY,
+    POST,
+    PUT,
+    STRING,
+    Body,
+    Door,
+    Form,
+    Seen,
+    ServerView,
+    record,
+)
 from slipway_server.state import State
-from slipway_server.transport.exchange import Exchange
+from slipway_server.transport.exchange import JSON, Exchange
 
 if TYPE_CHECKING:
     from slipway_server.protocol.tensors import Array, Signature
@@ -47,12 +58,25 @@ def _error(status: int, message: str) -> object:
     return {"code": status, "type": kind, "message": message}
 
 
+_BYTES: Final = {"type": "string", "format": "binary"}
 DOOR: Final = Door(
     name="torchserve",
     infer=("/predictions/{model}", "/predictions/{model}/{version}"),
     codec=Predictions,
+    form=Form(
+        summary="Predict (TorchServe, MXNet Model Server)",
+        request={
+            JSON.decode(): ANY,
+            "multipart/form-data": {"type": "object", "properties": {"data": _BYTES}},
+            "application/octet-stream": _BYTES,
+        },
+        answer={JSON.decode(): ANY},
+        error=record(code={"type": "integer"}, type=STRING, message=STRING),
+    ),
     methods=(POST, PUT),  # curl -T sends PUT
     prefix="/predictions/",
-    server={"/ping": _ping},
+    server={
+        "/ping": ServerView("Health", _ping, record(status=STRING, health=STRING)),
+    },
     error=_error,
 )

@@ -2,9 +2,21 @@
 
 from typing import TYPE_CHECKING, Final
 
-from slipway_server.doors.door import Body, Door, Seen
+from slipway_server.doors.door import (
+    ANY,
+    FLAG,
+    PLAIN_ERROR,
+    STRING,
+    Body,
+    Door,
+    Form,
+    ModelView,
+    Seen,
+    ServerView,
+    record,
+)
 from slipway_server.state import Model, State
-from slipway_server.transport.exchange import Exchange
+from slipway_server.transport.exchange import JSON, Exchange
 
 if TYPE_CHECKING:
     from slipway_server.protocol.tensors import Array, Signature
@@ -53,14 +65,53 @@ def _metadata(_state: State, model: Model) -> Seen:
     return 200, metadata(model.serving().signature)
 
 
+_REQUEST: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "signature_name": STRING,
+        "instances": {"type": "array", "minItems": 1, "items": ANY},
+        "inputs": ANY,
+    },
+    "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
+}
+_ANSWER: Final = {
+    "type": "object",
+    "properties": {"predictions": {"type": "array"}, "outputs": ANY},
+    "oneOf": [{"required": ["predictions"]}, {"required": ["outputs"]}],
+}
+_VERSION: Final = record(
+    version=STRING, state=STRING, status=record(error_code=STRING, error_message=STRING)
+)
+_STATUS: Final = record(
+    name=STRING, ready=FLAG, model_version_status={"type": "array", "items": _VERSION}
+)
+_OBJECT: Final = {"type": "object"}
 DOOR: Final = Door(
     name="v1",
     infer=tuple(f"{base}:predict" for base in _BASES),
     codec=V1,
+    form=Form(
+        summary="Predict (KServe V1, TensorFlow Serving)",
+        request={JSON.decode(): _REQUEST},
+        answer={JSON.decode(): _ANSWER},
+        error=PLAIN_ERROR,
+    ),
     prefix="/v1/models/",
-    server={"/v1/models": _models},
+    server={
+        "/v1/models": ServerView(
+            "Names of the models", _models, record(models={"type": "array", "items": STRING})
+        )
+    },
     model={
-        **dict.fromkeys(_BASES, _status),
-        **{f"{base}/metadata": _metadata for base in _BASES},
+        **dict.fromkeys(_BASES, ModelView("State of the model", _status, _STATUS)),
+        **{
+            f"{base}/metadata": ModelView(
+                "Inputs and outputs, as TensorFlow Serving tells them",
+                _metadata,
+                record(model_spec=_OBJECT, metadata=_OBJECT),
+            )
+            for base in _BASES
+        },
     },
 )

@@ -4,7 +4,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from slipway.contract import REPLAY_DOOR, REPLAY_PATH
-from slipway_server.doors.door import Body, Door, Seen
+from slipway_server.doors.door import (
+    ANY,
+    FLAG,
+    PLAIN_ERROR,
+    STRING,
+    Body,
+    Door,
+    Form,
+    ModelView,
+    Seen,
+    ServerView,
+    record,
+)
 from slipway_server.state import Model, State
 from slipway_server.transport.exchange import JSON, Exchange
 
@@ -64,19 +76,106 @@ def _model_metadata(_state: State, model: Model) -> Seen:
     return 200, model.serving().metadata()
 
 
+_SHAPE: Final = {"type": "array", "items": {"type": "integer"}}
+_TENSOR: Final = record(name=STRING, datatype=STRING, shape=_SHAPE)
+_TENSORS: Final = {"type": "array", "items": _TENSOR}
+_MODEL: Final = record(
+    name=STRING,
+    versions={"type": "array", "items": STRING},
+    platform=STRING,
+    inputs=_TENSORS,
+    outputs=_TENSORS,
+)
+_OPTIONS: Final = {"type": "object"}
+_REQUEST: Final = {
+    "type": "object",
+    "required": ["inputs"],
+    "additionalProperties": False,
+    "properties": {
+        "id": STRING,
+        "parameters": _OPTIONS,
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "shape", "datatype"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": STRING,
+                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+                    "datatype": STRING,
+                    "parameters": _OPTIONS,
+                    "data": {"type": "array", "items": ANY},
+                },
+            },
+        },
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": False,
+                "properties": {"name": STRING, "parameters": _OPTIONS},
+            },
+        },
+    },
+}
+_ANSWER: Final = {
+    "type": "object",
+    "required": ["model_name", "model_version", "outputs"],
+    "properties": {
+        "model_name": STRING,
+        "model_version": STRING,
+        "id": STRING,
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "datatype", "shape"],
+                "properties": {
+                    "name": STRING,
+                    "datatype": STRING,
+                    "shape": _SHAPE,
+                    "data": {"type": "array"},
+                    "parameters": _OPTIONS,
+                },
+            },
+        },
+    },
+}
+_READY: Final = {
+    "type": "object",
+    "required": ["name", "ready"],
+    "properties": {"name": STRING, "ready": FLAG, "reason": STRING},
+}
+_BYTES: Final = {"type": "string", "format": "binary"}
 DOOR: Final = Door(
     name="rest",
     infer=tuple(f"{base}/infer" for base in _BASES),
     codec=V2,
+    form=Form(
+        summary="Infer (Open Inference Protocol v2), also with binary tensors",
+        request={JSON.decode(): _REQUEST},
+        answer={JSON.decode(): _ANSWER, _BINARY.decode(): _BYTES},
+        error=PLAIN_ERROR,
+    ),
     prefix="/v2/models/",
     server={
-        "/v2": _metadata,
-        "/v2/health/live": _alive,
-        "/v2/health/ready": _server_ready,
+        "/v2": ServerView(
+            "Name, version and extensions of the server",
+            _metadata,
+            record(name=STRING, version=STRING, extensions={"type": "array", "items": STRING}),
+        ),
+        "/v2/health/live": ServerView("Whether the process lives", _alive, record(live=FLAG)),
+        "/v2/health/ready": ServerView("Whether every model is ready", _server_ready, _READY),
     },
     model={
-        **dict.fromkeys(_BASES, _model_metadata),
-        **{f"{base}/ready": _model_ready for base in _BASES},
+        **dict.fromkeys(_BASES, ModelView("Inputs and outputs", _model_metadata, _MODEL)),
+        **{
+            f"{base}/ready": ModelView("Whether the model is ready", _model_ready, _READY)
+            for base in _BASES
+        },
     },
 )
 # What the operator replays is nobody's traffic, so it is counted apart.
