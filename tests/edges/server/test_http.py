@@ -214,9 +214,22 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "many headers": (HEAD + b"X: a\r\n" * 9_000 + b"\r\n", 431, "head is larger than"),
     "long target": (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n", 431, "head is larger than"),
     "endless head": (b"GET / HTTP/1.1\r\nX: " + b"a" * 40_000, 431, "head is larger than"),
-    "compressed": (
-        HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415, "compressed",
+    "unknown coding": (
+        HEAD + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}", 415, "zstd, gzip, deflate",
     ),
+    "two codings": (
+        HEAD + b"Content-Encoding: gzip\r\n" * 2 + b"Content-Length: 2\r\n\r\n{}", 415,
+        "not supported",
+    ),
+    "not of its coding": (
+        HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 400, "is not gzip",
+    ),
+    "endless trailers": (
+        CHUNKED + b"0\r\n" + b"X: a\r\n" * 9_000, 431, "head is larger than",
+    ),
+    "endless trailer": (CHUNKED + b"0\r\nX: " + b"a" * 400_000, 431, "head is larger than"),
+    "endless chunk extension": (CHUNKED + b"2;a=" + b"a" * 400_000, 431, "head is larger than"),
+    "endless empty lines": (b"\r\n" * 40_000, 431, "head is larger than"),
     "another wish": (HEAD + b"Expect: miracles\r\nContent-Length: 2\r\n\r\n{}", 417, "expectation"),
     "bad json length": (
         HEAD + b"Inference-Header-Content-Length: x\r\nContent-Length: 2\r\n\r\n{}", 400,

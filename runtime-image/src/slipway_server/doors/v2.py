@@ -37,7 +37,7 @@ class V2:
 
     def decode(self, exchange: Exchange) -> "InferRequest":
         """See ``Codec.decode``."""
-        return self._codec.decode(exchange.body, exchange.json_length)
+        return self._codec.decode(exchange.body, exchange.head.json_length)
 
     def encode(self, request: "InferRequest", arrays: "list[Array]") -> Body:
         """See ``Codec.encode``."""

@@ -10,12 +10,14 @@ import logging
 import random
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, cast
 
 import httptools
 
+from slipway_server.transport import coding
 from slipway_server.transport.exchange import Exchange, Owner
+from slipway_server.transport.head import Head
 
 _LOG = logging.getLogger("slipway_server.http")
 _LARGE: Final = 1 << 16  # parts above this are sent without joining them first
@@ -74,8 +76,7 @@ class Connection(asyncio.Protocol):
         """Feed the parser; it calls the methods below."""
         if self._refused:
             return  # the answer is on its way; the rest is read only so that it can arrive
-        if self._in_head:
-            self._unparsed += len(data)  # a line that never ends reaches no callback
+        self._unparsed += len(data)  # a line that never ends reaches no callback
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._refused:
                 self._refuse(400, f"the request is not valid HTTP/1.1: {_reason(error)}")
-        if self._in_head and self._unparsed > self._limits.head and not self._refused:
+        if self._unparsed > self._limits.head and not self._refused:
             self._refuse_head()
 
     def pause_writing(self) -> None:
@@ -99,32 +100,30 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Start a request."""
-        self._target = b""
+        self._head = Head()
         self._body: list[bytes] = []
         self._body_size = 0
-        self._json_length: int | None = None
-        self._content_type = b""
-        self._length = 0
-        self._chunked = False
-        self._upgrade = False
-        self._hosts = 0
-        self._head_size = 0
-        self._continue = False
+        self._decoder: coding.Decoder | None = None
+        self._coded_size = 0  # of the body before decoding
         self._in_head = True
+        self._continue = False
         self._partial = True
         self._since = self._server.now
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
-        self._target += url  # a URL split over packets comes in pieces
-        self._head_size += len(url)
+        head = self._head
+        head.target += url  # a URL split over packets comes in pieces
+        head.size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Look at the few headers that matter here."""
-        self._head_size += len(name) + len(value) + 4
-        wanted = _HEADERS.get(name.lower())
-        if wanted is not None:
-            wanted(self, value)
+        """A header, or a trailer behind a chunked body."""
+        if self._in_head:
+            self._head.add(name, value)
+            return
+        self._head.size += len(name) + len(value) + 4  # trailers change nothing
+        if self._head.size > self._limits.head and not self._refused:
+            self._refuse_head()
 
     def on_headers_complete(self) -> None:
         """Decide whether to take the body."""
@@ -132,17 +131,27 @@ class Connection(asyncio.Protocol):
         self._unparsed = 0
         if self._refused:
             return
-        if self._head_size > self._limits.head:
+        head = self._head
+        if head.size > self._limits.head:
             self._refuse_head()
-        elif self._hosts != 1 and (self._hosts or self._parser.get_http_version() == "1.1"):
+        elif head.hosts != 1 and (head.hosts or self._parser.get_http_version() == "1.1"):
             self._refuse(400, "the request needs exactly one Host header")
-        elif self._length > self._limits.body:
+        elif head.refusal is not None:
+            self._refuse(*head.refusal)
+        elif head.length > self._limits.body:
             self._refuse_size()
-        elif self._continue:
-            self._send_continue()
+        else:
+            if head.coding:
+                self._decoder = coding.Decoder(head.coding)
+            if head.expects:
+                self._continue = True
+                self._send_continue()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
+        self._unparsed = 0
+        if self._decoder is not None and not self._refused:
+            body = self._decoded(self._decoder, body)
         if self._refused:
             return
         size = len(body)
@@ -157,21 +166,41 @@ class Connection(asyncio.Protocol):
         else:
             self._body.append(body)
 
+    def _decoded(self, decoder: coding.Decoder, body: bytes) -> bytes:
+        """A piece of a compressed body, decoded; or nothing, after a refusal."""
+        limit = self._limits.body
+        self._coded_size += len(body)  # what decodes to nothing is bounded too
+        try:
+            if self._coded_size <= limit:
+                return decoder.feed(body, room=limit - self._body_size)
+        except coding.CodingError as error:
+            self._refuse(400, str(error))
+            return b""
+        except coding.SizeError:
+            pass
+        self._refuse_size()
+        return b""
+
     def on_message_complete(self) -> None:
         """Hand the request on."""
-        if self._upgrade and (self._length or self._chunked):
+        head = self._head
+        self._unparsed = 0
+        if head.upgrade and (head.length or head.chunked):
             return  # the parser stops before the body: see _ignore_upgrade
         self._partial = False
         self._in_head = True
+        if self._decoder is not None and not self._refused:
+            try:
+                self._decoder.finish()
+            except coding.CodingError as error:
+                self._refuse(400, str(error))
         if self._refused:
             return
         parser, parts = self._parser, self._body
-        exchange = Exchange(self, parser.get_method(), self._target)
+        exchange = Exchange(self, parser.get_method(), head)
         if parts:
             exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._body = []
-        exchange.json_length = self._json_length
-        exchange.content_type = self._content_type
         # HTTP/1.0 keeps a connection only if the answer says so: closing is as right and simpler.
         exchange.keep_alive = (
             parser.should_keep_alive()
@@ -213,8 +242,14 @@ class Connection(asyncio.Protocol):
             or exchange.received >= self._expires
             or (self._refused and not self._waiting)
         )
+        limits, more, accepts = self._limits, head[1], exchange.head.accepts
+        if accepts and limits.coded_from <= size <= limits.coded_to:
+            coded = coding.encode(accepts, b"".join(parts))
+            if len(coded) < size:
+                parts, size = (coded,), len(coded)
+                more += b"content-encoding: %b\r\nvary: accept-encoding\r\n" % accepts
         lines = b"%b%bcontent-length: %d\r\n%b%b\r\n" % (
-            server.head(status, head[0]), server.date, size, head[1], _CLOSE if close else b"",
+            server.head(status, head[0]), server.date, size, more, _CLOSE if close else b"",
         )  # fmt: skip
         if exchange.method == b"HEAD":
             transport.write(lines)
@@ -292,7 +327,7 @@ class Connection(asyncio.Protocol):
         self._refused = True
         self._body = []
         self._continue = False
-        exchange = Exchange(self, b"", self._target)
+        exchange = Exchange(self, b"", self._head)
         exchange.keep_alive = False
         exchange.refusal = (status, message)
         exchange.received = self._loop.time()
@@ -317,19 +352,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         if self._refused or method == b"CONNECT":
             return
-        if self._length or self._chunked:
-            lines = [b"%b %b HTTP/1.1\r\nhost: -" % (method, self._target)]
-            if self._chunked:
-                lines.append(b"transfer-encoding: chunked")
-            else:
-                lines.append(b"content-length: %d" % self._length)
-            if self._content_type:
-                lines.append(b"content-type: %b" % self._content_type)
-            if self._json_length is not None:
-                lines.append(b"inference-header-content-length: %d" % self._json_length)
-            if not keeps:
-                lines.append(b"connection: close")
-            rest = b"\r\n".join(lines) + b"\r\n\r\n" + rest
+        head = self._head
+        if head.length or head.chunked:
+            rest = head.again(method, keeps=keeps) + rest
         if rest:
             self.data_received(rest)
 
@@ -344,56 +369,6 @@ class Connection(asyncio.Protocol):
             self._linger = self._loop.time() + _LINGER_SECONDS
         else:
             transport.close()
-
-    # ---- headers that framing or limits need
-
-    def _on_content_length(self, value: bytes) -> None:
-        if value.isdigit():
-            self._length = int(value)
-
-    def _on_transfer_encoding(self, _value: bytes) -> None:
-        self._chunked = True  # the parser takes no other coding
-
-    def _on_upgrade(self, _value: bytes) -> None:
-        self._upgrade = True
-
-    def _on_json_length(self, value: bytes) -> None:
-        if self._json_length is not None or not value.isdigit() or len(value) > 12:
-            self._refuse_header(b"Inference-Header-Content-Length", value)
-        else:
-            self._json_length = int(value)
-
-    def _on_content_type(self, value: bytes) -> None:
-        self._content_type = value
-
-    def _on_host(self, _value: bytes) -> None:
-        self._hosts += 1
-
-    def _on_expect(self, value: bytes) -> None:
-        if value.lower() == b"100-continue":
-            self._continue = True
-        elif not self._refused:
-            self._refuse(417, "this server meets no expectation but 100-continue")
-
-    def _on_content_encoding(self, value: bytes) -> None:
-        if value.lower() not in (b"", b"identity") and not self._refused:
-            self._refuse(415, "compressed bodies are not supported: send Content-Encoding identity")
-
-    def _refuse_header(self, name: bytes, value: bytes) -> None:
-        if not self._refused:
-            self._refuse(400, f"header {name.decode()} is {value[:40]!r}: send one number")
-
-
-_HEADERS: Final[dict[bytes, Callable[[Connection, bytes], None]]] = {
-    b"content-length": Connection._on_content_length,  # noqa: SLF001 - a table of its own methods
-    b"inference-header-content-length": Connection._on_json_length,  # noqa: SLF001 - as above
-    b"content-type": Connection._on_content_type,  # noqa: SLF001 - as above
-    b"transfer-encoding": Connection._on_transfer_encoding,  # noqa: SLF001 - as below
-    b"upgrade": Connection._on_upgrade,  # noqa: SLF001 - as below
-    b"host": Connection._on_host,  # noqa: SLF001 - as above
-    b"expect": Connection._on_expect,  # noqa: SLF001 - as above
-    b"content-encoding": Connection._on_content_encoding,  # noqa: SLF001 - as above
-}
 
 
 def _reason(error: Exception) -> str:

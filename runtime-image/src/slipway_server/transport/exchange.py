@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from slipway_server.transport.head import Head
+
 if TYPE_CHECKING:
     from slipway_server.transport.connection import Connection
 
@@ -29,6 +31,7 @@ class HttpLimits:
     """What one peer, and all of them together, may take. Sizes in bytes, times in seconds.
 
     Attributes:
+        body: of a request, also after decompression.
         buffered: bodies of all connections together that are not answered yet.
         head_seconds: from a request's first byte to the end of its headers.
         body_seconds: from its first byte to its last.
@@ -36,6 +39,8 @@ class HttpLimits:
             that reuse connections: the side that uses a connection should be the one that ends it.
         read_seconds: how long a peer may leave an answer unread.
         connection_age: a connection ends with the first answer after this time, +-10 %.
+        coded_from, coded_to: answers of these sizes are compressed for clients that accept it:
+            smaller ones gain nothing, larger ones would hold up everybody else.
     """
 
     head: int = 32 << 10
@@ -46,6 +51,8 @@ class HttpLimits:
     idle_seconds: float = 620.0
     read_seconds: float = 60.0
     connection_age: float = 60.0
+    coded_from: int = 4 << 10
+    coded_to: int = 4 << 20
 
 
 class Exchange:
@@ -53,24 +60,22 @@ class Exchange:
 
     Attributes:
         method, target: as sent.
-        json_length: value of ``Inference-Header-Content-Length``.
-        content_type: as sent.
-        body: whole.
+        head: the rest of what headers say.
+        body: whole, decoded.
         received: the loop's time when the last byte was read.
         abandoned: called when the client leaves before the answer.
     """
 
     __slots__ = (
-        "_connection", "abandoned", "body", "content_type", "json_length", "keep_alive", "method",
-        "received", "refusal", "target",
+        "_connection", "abandoned", "body", "head", "keep_alive", "method", "received", "refusal",
+        "target",
     )  # fmt: skip
 
-    def __init__(self, connection: Channel, method: bytes, target: bytes) -> None:
+    def __init__(self, connection: Channel, method: bytes, head: Head) -> None:
         self._connection = connection
         self.method = method
-        self.target = target
-        self.json_length: int | None = None
-        self.content_type = b""
+        self.head = head
+        self.target = head.target
         self.body = b""
         self.received = 0.0
         self.keep_alive = True

@@ -9,6 +9,7 @@ from slipway_server.doors.rest import RestDoor
 from slipway_server.doors.table import DOORS
 from slipway_server.state import Identity, State
 from slipway_server.transport.exchange import Exchange
+from slipway_server.transport.head import Head
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Client:
 
     def ask(self, method: str, path: str) -> tuple[int, Any, bytes]:
         """The answer to an empty request."""
-        self.door.handle(Exchange(self, method.encode(), path.encode()))
+        self.door.handle(Exchange(self, method.encode(), Head(path.encode())))
         (answer,) = self.answers
         self.answers.clear()
         return answer
