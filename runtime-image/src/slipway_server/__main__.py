@@ -54,6 +54,8 @@ def _serve(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     from slipway_server.lifecycle import StartFailed, serve
     from slipway_server.settings import Listen, local_settings, pod_settings
 
+    if options.grpc_transport is not None:
+        env = {**env, Env.GRPC_TRANSPORT: options.grpc_transport}
     targets = list(options.model)
     if options.target is not None:
         targets.append((options.name, options.target))
@@ -133,6 +135,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--grpc-port", type=_port, default=int(Port.GRPC), help="default %(default)s"
+    )
+    serve.add_argument(
+        "--grpc-transport",
+        choices=("own", "grpc.aio"),
+        help="who speaks HTTP/2 (default: SLIPWAY_GRPC_TRANSPORT, else own)",
     )
     commands.add_parser(
         "replay", help="send an artifact's stored feeds to two revisions and compare the answers"

@@ -17,7 +17,7 @@ from slipway.errors import Invalid, SlipwayError
 from slipway_server import cpu
 from slipway_server.doors.rest import RestDoor
 from slipway_server.logs import with_fields
-from slipway_server.settings import ServerSettings
+from slipway_server.settings import GrpcTransport, ServerSettings
 from slipway_server.startup import Phases, Prepared, prepare, reason_of
 from slipway_server.state import Model, State
 from slipway_server.transport.exchange import HttpLimits
@@ -25,6 +25,8 @@ from slipway_server.transport.http import HttpServer
 
 if TYPE_CHECKING:  # imported beside the download
     from slipway_server.doors.grpc import GrpcDoor
+    from slipway_server.transport.grpc_aio import GrpcAioServer
+    from slipway_server.transport.h2.server import Http2Server
     from slipway_server.transport.rpc import RpcServer
 
 _LOG = logging.getLogger("slipway_server.lifecycle")
@@ -169,20 +171,20 @@ class _Server:
 
     async def _open_rpc(self) -> int:
         """Open the gRPC door, once its library is imported; returns its port."""
-        await _in_thread(self._loop, _import_grpc)
+        settings = self._settings
+        kind = await _in_thread(self._loop, partial(_import_rpc, settings.grpc_transport))
         from slipway_server.doors.grpc import GrpcDoor
-        from slipway_server.transport.grpc_aio import GrpcAioServer
         from slipway_server.transport.rpc import GrpcLimits, Methods
 
-        settings = self._settings
         self._grpc = GrpcDoor(self._state, clock=self._loop.time)
         limits = GrpcLimits(
+            buffered=self._http.limits.buffered,
             connection_age=settings.concurrency.max_connection_age_seconds,
             connection_grace=settings.concurrency.timeout_seconds,
         )
         single = self._state.single
         trailers = tuple(single.labels.items()) if single is not None else ()
-        self._rpc = GrpcAioServer(Methods(self._grpc.methods(), trailers=trailers), limits)
+        self._rpc = kind(Methods(self._grpc.methods(), trailers=trailers), limits)
         try:
             return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
         except Invalid as error:
@@ -259,10 +261,18 @@ def _settle_garbage() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
-def _import_grpc() -> None:
+def _import_rpc(transport: GrpcTransport) -> "type[Http2Server | GrpcAioServer]":
+    """Import what the gRPC door needs; grpc itself only if it is to be used."""
     from slipway_server.doors import grpc
 
     del grpc
+    if transport is GrpcTransport.GRPC_AIO:
+        from slipway_server.transport.grpc_aio import GrpcAioServer
+
+        return GrpcAioServer
+    from slipway_server.transport.h2.server import Http2Server
+
+    return Http2Server
 
 
 def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], _T]) -> "asyncio.Future[_T]":

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -65,6 +66,13 @@ class LocalSource:
         return open_folder(self.path) if self.path.is_dir() else open_file(self.path)
 
 
+class GrpcTransport(StrEnum):
+    """Who speaks HTTP/2 on the gRPC port."""
+
+    OWN = "own"
+    GRPC_AIO = "grpc.aio"
+
+
 @dataclass(frozen=True, slots=True)
 class Listen:
     """Where the doors are. ``host`` ``None`` is every address; port 0 is any free one."""
@@ -100,6 +108,7 @@ class ServerSettings:
     warmup: Warmup = field(default_factory=Warmup)
     drain_seconds: float = 0.0
     grace_seconds: float = _GRACE_SECONDS
+    grpc_transport: GrpcTransport = GrpcTransport.OWN
 
 
 def pod_settings(env: Mapping[str, str]) -> ServerSettings:
@@ -129,6 +138,7 @@ def pod_settings(env: Mapping[str, str]) -> ServerSettings:
         warmup=request.warmup,
         drain_seconds=_number(env, Env.DRAIN_SECONDS, _POD_DRAIN_SECONDS),
         grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
+        grpc_transport=_transport(env),
     )
 
 
@@ -156,6 +166,7 @@ def local_settings(
         listen=listen,
         drain_seconds=_number(env, Env.DRAIN_SECONDS, 0.0),
         grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
+        grpc_transport=_transport(env),
     )
 
 
@@ -211,6 +222,15 @@ def _name(text: str) -> str:
             "and '-' (--name)"
         )
     return text
+
+
+def _transport(env: Mapping[str, str]) -> GrpcTransport:
+    text = env.get(Env.GRPC_TRANSPORT) or GrpcTransport.OWN
+    try:
+        return GrpcTransport(text)
+    except ValueError as error:
+        known = " or ".join(GrpcTransport)
+        raise Invalid(f"{Env.GRPC_TRANSPORT} is '{text[:40]}': use {known}") from error
 
 
 def _number(env: Mapping[str, str], key: str, default: float) -> float:

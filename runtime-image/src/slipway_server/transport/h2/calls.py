@@ -1,0 +1,319 @@
+"""The calls of one connection: requests become tasks, and what they return becomes answers."""
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+from slipway_server.transport.h2 import heads, messages
+from slipway_server.transport.h2.frames import Code
+from slipway_server.transport.h2.heads import Blocks, Head, NotGrpc, Refusal
+from slipway_server.transport.h2.messages import MessageReader
+from slipway_server.transport.h2.sender import Bytes, Sender, Stream
+from slipway_server.transport.rpc import GrpcLimits, Method, Methods, RpcRefused
+
+_LOG = logging.getLogger("slipway_server.grpc")
+_MAX_WAITING: Final = 16  # messages of one streaming call
+_SHARE: Final = 4  # one connection may hold this part of what all may hold
+_BUG: Final = "internal error: see the server's log"
+
+
+class Owner(Protocol):
+    """What calls need of their server.
+
+    Attributes:
+        held: bytes of requests and answers that all connections hold.
+    """
+
+    limits: GrpcLimits
+    methods: Methods
+    blocks: Blocks
+    held: int
+
+
+class Call:
+    """One call. ``held`` are the bytes of its request, ``partial`` those without their end."""
+
+    __slots__ = (
+        "deadline", "held", "message", "method", "partial", "queue", "reader", "task", "timer",
+    )  # fmt: skip
+
+    def __init__(self, method: Method, head: Head, *, limit: int, now: float) -> None:
+        self.method = method
+        self.deadline = None if head.seconds is None else now + head.seconds
+        self.reader = MessageReader(limit, head.encoding)
+        self.message: bytes | None = None
+        self.queue: asyncio.Queue[bytes | None] | None = None  # of a streaming call
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.held = 0
+        self.partial = 0
+
+
+class Wire(Protocol):
+    """What calls need of their connection.
+
+    Attributes:
+        leaving: the connection is to end: a request is the moment to say so.
+    """
+
+    leaving: bool
+
+    def announce(self) -> None:
+        """Tell the client to open no more calls."""
+
+    def flush_soon(self) -> None:
+        """Write what the sender has, at the end of this turn of the loop."""
+
+
+class Calls:
+    """Implements ``Handler``. ``requests`` counts what came so far."""
+
+    def __init__(
+        self, owner: Owner, sender: Sender, wire: Wire, *, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.requests = 0
+        self._owner = owner
+        self._sender = sender
+        self._wire = wire
+        self._loop = loop
+        self._unary = owner.methods.unary
+        self._streams = owner.methods.streams
+        self._held = 0  # by requests
+        self._counted = 0  # of the sender's unsent bytes
+        self._share = max(owner.limits.message, owner.limits.buffered // _SHARE)
+
+    # ---- Handler
+
+    def on_request(self, stream: Stream, *, ended: bool) -> None:
+        """See ``Handler.on_request``."""
+        self.requests += 1
+        stream.since = self._loop.time()
+        if self._wire.leaving:
+            self._wire.announce()
+        headers = stream.headers
+        head = headers.parsed
+        if head is None:
+            head = headers.parsed = heads.read(headers)
+        if isinstance(head, Head):
+            self._begin(stream, head, ended=ended)
+        elif isinstance(head, Refusal):
+            self._refuse(stream, head.code, head.message)
+        elif ended:
+            self._answer_http(stream, head)
+
+    def on_data(self, stream: Stream, data: Bytes, *, ended: bool) -> None:
+        """See ``Handler.on_data``."""
+        call = stream.user
+        if call is None:
+            if ended:
+                self._answer_http(stream, stream.headers.parsed)
+            return
+        try:
+            come = call.reader.feed(data)
+            more = call.reader.held - call.partial
+            call.partial = call.reader.held
+            for message in come:
+                more += len(message)
+            self._hold(call, more)
+            if call.queue is not None:
+                stream.since = self._loop.time()
+                self._enqueue(call.queue, come, ended=ended)
+            else:
+                self._take(stream, call, come, ended=ended)
+        except RpcRefused as refused:
+            self._refuse(stream, refused.code, str(refused))
+
+    def on_reset(self, stream: Stream) -> None:
+        """See ``Handler.on_reset``."""
+        call = stream.user
+        if call is not None:
+            if call.task is not None:
+                call.task.cancel()
+            self._let_go(call)
+
+    # ---- requests
+
+    def _begin(self, stream: Stream, head: Head, *, ended: bool) -> None:
+        method = self._unary.get(head.path)
+        streaming = method is None
+        if method is None:
+            method = self._streams.get(head.path)
+        if method is None:
+            text = f"method {head.path[:200]} is not served here"
+            self._refuse(stream, "UNIMPLEMENTED", text)
+            return
+        if self._sender.unsent > self._share:
+            text = "too many answers of this connection wait unread: retry later"
+            self._refuse(stream, "RESOURCE_EXHAUSTED", text)
+            return
+        limits, loop = self._owner.limits, self._loop
+        call = stream.user = Call(method, head, limit=limits.message, now=stream.since)
+        if head.seconds is not None:
+            call.timer = loop.call_later(head.seconds, self._expire, stream)
+        if streaming:
+            call.queue = asyncio.Queue()
+            call.task = loop.create_task(self._run_stream(stream, call, call.queue))
+        if ended:
+            self.on_data(stream, b"", ended=True)
+
+    def _hold(self, call: Call, more: int) -> None:
+        call.held += more
+        self._held += more
+        owner = self._owner
+        owner.held += more
+        if more > 0 and (owner.held > owner.limits.buffered or self._held > self._share):
+            text = "too many bytes of requests are being received: retry later"
+            raise RpcRefused("RESOURCE_EXHAUSTED", text)
+
+    def _take(self, stream: Stream, call: Call, come: list[bytes], *, ended: bool) -> None:
+        """A unary call starts when its one message is whole and nothing follows."""
+        if come:
+            if call.message is not None or len(come) > 1:
+                raise RpcRefused("UNIMPLEMENTED", "the method takes one message, not several")
+            call.message = come[0]
+        if not ended:
+            return
+        if call.message is None or call.reader.held:
+            raise RpcRefused("UNIMPLEMENTED", "the method takes one message: it did not come whole")
+        call.task = self._loop.create_task(self._run(stream, call, call.message))
+
+    @staticmethod
+    def _enqueue(queue: "asyncio.Queue[bytes | None]", come: list[bytes], *, ended: bool) -> None:
+        if queue.qsize() + len(come) > _MAX_WAITING:
+            raise RpcRefused("RESOURCE_EXHAUSTED", "too many messages of this call wait already")
+        for message in come:
+            queue.put_nowait(message)
+        if ended:
+            queue.put_nowait(None)
+
+    # ---- answers
+
+    async def _run(self, stream: Stream, call: Call, message: bytes) -> None:
+        try:
+            answer = await call.method(message, seconds=self._seconds(call))
+        except RpcRefused as refused:
+            self._refuse(stream, refused.code, str(refused))
+        except Exception:  # noqa: BLE001 - top of a request: a bug ends it, not the server
+            _LOG.exception("a request hit a bug")
+            self._refuse(stream, "INTERNAL", _BUG)
+        else:
+            self._answer(stream, call, answer)
+
+    async def _run_stream(
+        self, stream: Stream, call: Call, queue: "asyncio.Queue[bytes | None]"
+    ) -> None:
+        blocks, sender = self._owner.blocks, self._sender
+        started = False
+        tail = blocks.ok
+        while (message := await queue.get()) is not None:
+            try:
+                answer = await call.method(message, seconds=self._seconds(call))
+            except RpcRefused as refused:
+                tail = blocks.trailers(refused.code, str(refused))
+                break
+            except Exception:  # noqa: BLE001 - as above
+                _LOG.exception("a request hit a bug")
+                tail = blocks.trailers("INTERNAL", _BUG)
+                break
+            self._hold(call, -len(message))
+            if not started:
+                sender.start(stream, blocks.headers)
+                started = True
+            if sender.unsent > self._share:
+                tail = blocks.trailers("RESOURCE_EXHAUSTED", "too many answers wait unread")
+                break
+            sender.push(stream, messages.prefixed(answer))
+            self._wire.flush_soon()
+        self._let_go(call)
+        if not started:
+            sender.start(stream, blocks.headers)
+        sender.finish(stream, tail)
+        self._wire.flush_soon()
+
+    def _seconds(self, call: Call) -> float | None:
+        return None if call.deadline is None else call.deadline - self._loop.time()
+
+    def _answer(self, stream: Stream, call: Call, answer: bytes) -> None:
+        self._let_go(call)
+        sender = self._sender
+        if sender.unsent + len(answer) > self._share and sender.unsent:
+            text = "too many answers of this connection wait unread: retry later"
+            self._refuse(stream, "RESOURCE_EXHAUSTED", text)
+            return
+        blocks = self._owner.blocks
+        sender.answer(stream, blocks.headers, messages.prefixed(answer), blocks.ok)
+        self._wire.flush_soon()
+
+    def _refuse(self, stream: Stream, code: str, text: str) -> None:
+        """Answer with an error, and give up whatever runs for the call."""
+        call = stream.user
+        if call is not None:
+            self._let_go(call)
+        self._sender.refuse(stream, self._owner.blocks.refusal(code, text))
+        self._wire.flush_soon()
+
+    def _answer_http(self, stream: Stream, answer: object) -> None:
+        assert isinstance(answer, NotGrpc)
+        block, body = self._owner.blocks.http(answer)
+        self._sender.answer(stream, block, (body,), b"")
+        self._wire.flush_soon()
+
+    # ---- ends
+
+    def _expire(self, stream: Stream) -> None:
+        """The client's deadline has passed."""
+        self._stop(stream, "DEADLINE_EXCEEDED", "the deadline passed before the answer was ready")
+
+    def _stop(self, stream: Stream, code: str, text: str) -> None:
+        if not stream.closed:
+            call = stream.user
+            if call.task is not None and not call.task.done():
+                call.task.cancel()
+            self._refuse(stream, code, text)
+
+    def _let_go(self, call: Call) -> None:
+        if call.timer is not None:
+            call.timer.cancel()
+            call.timer = None
+        self._held -= call.held
+        self._owner.held -= call.held
+        call.held = 0
+
+    def count_unsent(self) -> None:
+        """Count the answers that wait in the sender for what all connections hold."""
+        unsent = self._sender.unsent
+        self._owner.held += unsent - self._counted
+        self._counted = unsent
+
+    def check_time(self, now: float) -> None:
+        """End calls whose message does not come, and those whose answer is not read."""
+        for stream in tuple(self._sender.streams.values()):
+            if stream.unsent:
+                self._check_reading(stream, now)
+            elif not stream.remote_ended:
+                self._check_sending(stream, now)
+
+    def _check_sending(self, stream: Stream, now: float) -> None:
+        allowed = self._owner.limits.body_seconds
+        if now - stream.since <= allowed:
+            return
+        if stream.user is None:
+            self._sender.reset(stream, Code.CANCEL)
+        else:
+            text = f"the message did not arrive within {allowed:g} s"
+            self._stop(stream, "DEADLINE_EXCEEDED", text)
+
+    def _check_reading(self, stream: Stream, now: float) -> None:
+        """Others on this connection may go on: only the stream ends."""
+        if stream.sent != stream.sent_before or stream.stalled == 0.0:
+            stream.sent_before, stream.stalled = stream.sent, now
+        elif now - stream.stalled > self._owner.limits.read_seconds:
+            self._sender.reset(stream, Code.CANCEL)
+            self.on_reset(stream)
+
+    def close(self) -> None:
+        """The connection is gone: nobody waits for these answers."""
+        for stream in tuple(self._sender.streams.values()):
+            self._sender.forget(stream, by_us=True)
+            self.on_reset(stream)
+        self.count_unsent()
