@@ -29,7 +29,12 @@ def valid_manifest() -> Object:
                 "mode": "Explicit",
                 "objective": "MinLatencyP95",
                 "candidates": [
-                    {"name": "int8", "quantization": {"mode": "Static", "perChannel": True}}
+                    {"name": "int8", "quantization": {"mode": "Static", "perChannel": True}},
+                    {
+                        "name": "half",
+                        "precision": "FP16",
+                        "pruning": {"method": "Percentile", "value": "30", "maxPerLayer": "0.5"},
+                    },
                 ],
                 "onFailure": "UseBaseline",
             },
@@ -184,10 +189,36 @@ INVALID: Final[dict[str, Refused]] = {
         ),
         "int8",
     ),
+    "a candidate that changes nothing": _refused(
+        _set("spec.optimization.candidates.0", {"name": "same"}),
+        "candidate same changes nothing: set pruning, quantization or precision",
+    ),
+    "a candidate in two formats": _refused(
+        _set("spec.optimization.candidates.0.precision", "FP16"),
+        "candidate int8 has both precision and quantization",
+    ),
+    "three bits": _refused(
+        _set("spec.optimization.candidates.0.quantization.bits", 3), "bits is 3: use 8, 4, 2 or 1"
+    ),
+    "four bits that are multiplied": _refused(
+        _set("spec.optimization.candidates.0.quantization.bits", 4),
+        "bits 4 needs mode WeightOnly, but mode is Static",
+    ),
+    "pruning all": _refused(
+        _set("spec.optimization.candidates.0.pruning", {"method": "Percentile", "value": "100"}),
+        "value is 100: use more than 0",
+    ),
+    "pruning more than a layer": _refused(
+        _set(
+            "spec.optimization.candidates.0.pruning",
+            {"method": "Percentile", "value": "50", "maxPerLayer": "1.5"},
+        ),
+        "maxPerLayer is 1.5: use more than 0 and at most 1",
+    ),
     # Validation.
     "a label gate without labels": _refused(
         _drop("spec.validation.dataset"),
-        "gates on accuracy or mean_absolute_error need validation.dataset with labels",
+        "need validation.dataset with labels",
     ),
     "a gate that bounds nothing": _refused(
         _set("spec.validation.gates.0", {"name": "empty", "metric": "accuracy"}),
@@ -200,7 +231,13 @@ INVALID: Final[dict[str, Refused]] = {
         ),
         "gate size can never pass: min 10 is above max 9.5",
     ),
-    "a gate on an unknown metric": _refused(_set("spec.validation.gates.0.metric", "f1"), "metric"),
+    "a gate on an unknown metric": _refused(
+        _set("spec.validation.gates.0.metric", "bleu"), "metric"
+    ),
+    "a gate on cost without prices": _refused(
+        _set("spec.validation.gates.0", {"name": "cost", "metric": "cost_per_1000", "max": "1"}),
+        "a gate on cost_per_1000 needs validation.prices",
+    ),
     "a bound that is no number": _refused(
         _set("spec.validation.gates.0.maxDegradation", "one percent"), "maxDegradation"
     ),

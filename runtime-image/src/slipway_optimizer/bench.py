@@ -5,28 +5,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from slipway.api.v1alpha1.validation import GateMetric
+from slipway.api.v1alpha1.validation import GateMetric, Task
 from slipway.artifacts.manifest import Tensor
 from slipway.errors import Invalid
 from slipway_optimizer import measure
 from slipway_optimizer.arrays import Arrays, rows_of, take
 from slipway_optimizer.datasets import REASON, Dataset
 from slipway_optimizer.failures import Refused
-from slipway_optimizer.gates import Facts
+from slipway_optimizer.gates import Facts, Scored
 from slipway_optimizer.metrics import (
     Scores,
     absolute_errors,
     agreement,
     correctness,
+    cosine,
     paired,
     sqnr_db,
 )
 from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.scores import Answers, answers_of, compare, measurable, value_of
 from slipway_optimizer.session import Model
 from slipway_optimizer.verdict import NOISE_DB
 
 _SCREEN_ROWS: Final = 32
 _TIMED_FEEDS: Final = 8
+_FINALISTS: Final = 3
+_SHORT: Final = 0.4  # of the time of a long look
+_MOST_BATCH: Final = 8
 _BATCH_ROWS: Final = 4
 
 
@@ -39,6 +44,7 @@ class Bench:
         rows: the judging rows, labels as class indices.
         output: the judged one.
         metric: of the labels, ``None`` without labels.
+        gated: metrics whose difference some gate bounds.
         threads: of the serving pods: what is timed is timed so.
         test_threads: for everything that is not timed.
         seconds_each: budget for timing one variant.
@@ -48,6 +54,8 @@ class Bench:
     rows: Dataset
     output: Tensor
     metric: GateMetric | None
+    task: Task
+    gated: frozenset[GateMetric]
     threads: int
     test_threads: int
     seconds_each: float
@@ -62,6 +70,7 @@ class Baseline:
     answers: Arrays
     scores: Scores | None
     batched: bool
+    labelled: Answers | None = None
 
 
 class _Rejected(Exception):  # noqa: N818 - ends one variant's measurement, is no error
@@ -92,10 +101,11 @@ def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
     except _Rejected as rejected:
         failed = replace(facts, failure=rejected.failure)
         return Baseline(failed, path, answers, None, batched)
-    scores = _scores(bench, answers)
-    if scores is not None:
-        facts = replace(facts, score=float(scores.mean()))
-    return Baseline(facts, path, answers, scores, batched)
+    row_scores = _scores(bench, answers)
+    labelled = _labelled(bench, answers)
+    if row_scores is not None:
+        facts = replace(facts, score=float(row_scores.mean()), scores=_values(bench, labelled))
+    return Baseline(facts, path, answers, row_scores, batched, labelled)
 
 
 def measure_variant(bench: Bench, recipe: Recipe, file: str, baseline: Baseline) -> Facts:
@@ -112,12 +122,65 @@ def measure_variant(bench: Bench, recipe: Recipe, file: str, baseline: Baseline)
 
 
 def time_variants(bench: Bench, files: Sequence[tuple[Facts, str]]) -> tuple[Facts, ...]:
-    """The facts with latencies: with the serving pods' threads, in turn, the baseline first."""
+    """The facts with latencies: with the serving pods' threads, in turn, the baseline first.
+
+    Successive halving: with many, all get a short look in small groups, and only the baseline and
+    the fastest few the long one. Whoever is left behind keeps what the short look found.
+    """
+    timed = dict.fromkeys((facts.name for facts, _ in files))
+    baseline, *others = files
+    found: dict[str, Facts] = {}
+    if len(others) > _FINALISTS:
+        for start in range(0, len(others), _FINALISTS):
+            group = others[start : start + _FINALISTS]
+            for facts in _time(bench, [baseline, *group], bench.seconds_each * _SHORT):
+                found[facts.name] = facts
+        others = sorted(others, key=lambda pair: found[pair[0].name].ratio_upper or 1.0)
+        others = others[:_FINALISTS]
+    found |= {facts.name: facts for facts in _time(bench, [baseline, *others], bench.seconds_each)}
+    return tuple(found[name] for name in timed)
+
+
+def confirm(
+    bench: Bench, baseline: tuple[Facts, str], pick: tuple[Facts, str]
+) -> tuple[Facts, ...]:
+    """Both timed anew: the best of several readings is partly luck, a fresh one is not."""
+    return _time(bench, [baseline, pick], 2 * bench.seconds_each)
+
+
+def _time(bench: Bench, files: Sequence[tuple[Facts, str]], seconds: float) -> tuple[Facts, ...]:
     models = [Model(bench.folder / file, threads=bench.threads) for _, file in files]
-    watch = measure.Stopwatch(bench.seconds_each * len(models))
+    watch = measure.Stopwatch(seconds * len(models))
     times = measure.latencies(models, _feeds(bench), watch)
     return tuple(
-        replace(facts, p50_ms=t.p50_ms, p95_ms=t.p95_ms, ratio=t.ratio, ratio_upper=t.upper)
+        replace(
+            facts,
+            p50_ms=t.p50_ms,
+            p95_ms=t.p95_ms,
+            p99_ms=t.p99_ms,
+            samples_ms=t.samples_ms,
+            ratio=t.ratio,
+            ratio_upper=t.upper,
+        )
+        for (facts, _), t in zip(files, times, strict=True)
+    )
+
+
+def time_batches(
+    bench: Bench, files: Sequence[tuple[Facts, str]], *, batched: bool
+) -> tuple[Facts, ...]:
+    """The facts with rows a second: as many rows at once as the model takes, up to 8."""
+    rows = min(_MOST_BATCH, rows_of(bench.rows.inputs)) if batched else 1
+    models = [Model(bench.folder / file, threads=bench.threads) for _, file in files]
+    watch = measure.Stopwatch(bench.seconds_each * _SHORT * len(models))
+    feed = take(bench.rows.inputs, slice(0, rows))
+    times = measure.latencies(models, [feed], watch)
+    return tuple(
+        replace(
+            facts,
+            throughput=rows / (t.p50_ms / 1e3),
+            throughput_upper=t.upper,
+        )
         for (facts, _), t in zip(files, times, strict=True)
     )
 
@@ -126,6 +189,7 @@ class _Variant:
     def __init__(self, bench: Bench, path: Path, baseline: Baseline, recipe: Recipe) -> None:
         self.facts = Facts(name=recipe.name, recipe=recipe.text, size_bytes=path.stat().st_size)
         self._bench, self._path, self._baseline = bench, path, baseline
+        self.row_scores: Scores | None = None
 
     def screen(self) -> None:
         """The cheap look that spares the dear ones."""
@@ -150,13 +214,21 @@ class _Variant:
             )
         ours, theirs = answers[bench.output.name], baseline.answers[bench.output.name]
         self.facts = replace(
-            self.facts, sqnr_db=sqnr_db(theirs, ours), agreement=agreement(theirs, ours)
+            self.facts,
+            sqnr_db=sqnr_db(theirs, ours),
+            agreement=agreement(theirs, ours),
+            cosine=cosine(theirs, ours),
         )
-        scores = _scores(bench, answers)
-        if scores is not None and baseline.scores is not None:
+        row_scores = _scores(bench, answers)
+        if row_scores is not None and baseline.scores is not None:
             step = 1.0 if bench.metric is GateMetric.ACCURACY else 0.0
-            difference = paired(baseline.scores, scores, row_step=step)
-            self.facts = replace(self.facts, score=float(scores.mean()), paired=difference)
+            self.facts = replace(
+                self.facts,
+                score=float(row_scores.mean()),
+                paired=paired(baseline.scores, row_scores, row_step=step),
+                scores=_values(bench, _labelled(bench, answers), baseline.labelled),
+            )
+            self.row_scores = row_scores
 
 
 def _feeds(bench: Bench) -> list[Arrays]:
@@ -194,3 +266,24 @@ def _scores(bench: Bench, answers: Arrays) -> Scores | None:
         return score(answers[bench.output.name], bench.rows.labels)
     except Invalid as error:
         raise Refused(REASON, f"data set: {error}") from error
+
+
+def _labelled(bench: Bench, answers: Arrays) -> Answers | None:
+    if bench.metric is None or bench.rows.labels is None:
+        return None
+    return answers_of(answers[bench.output.name], bench.rows.labels, bench.task)
+
+
+def _values(
+    bench: Bench, ours: Answers | None, baseline: Answers | None = None
+) -> dict[GateMetric, Scored]:
+    """Every label metric beside the main one; differences where a gate asks for them."""
+    if ours is None:
+        return {}
+    found = {}
+    for metric in measurable(ours, bench.task):
+        difference = None
+        if baseline is not None and metric in bench.gated:
+            difference = compare(metric, baseline, ours)
+        found[metric] = Scored(value_of(metric, ours), difference)
+    return found

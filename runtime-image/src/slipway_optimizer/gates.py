@@ -1,13 +1,23 @@
 """One gate held against one variant's figures. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from slipway.api.quantity import parse_decimal
-from slipway.api.v1alpha1.validation import LABEL_METRICS, Gate, GateMetric, Task, Validation
+from slipway.api.v1alpha1.validation import (
+    CLASSIFICATION_METRICS,
+    LABEL_METRICS,
+    REGRESSION_METRICS,
+    Gate,
+    GateMetric,
+    Task,
+    Validation,
+)
 from slipway.artifacts.manifest import GateResult, Verdict
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.metrics import Paired
+from slipway_optimizer.scores import LOWER_IS_BETTER
 
 _DEFAULT: Final = "default"
 _DEFAULT_LOSS: Final = "0.01"
@@ -28,6 +38,14 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """A further figure that labels tell, and its difference from the baseline's."""
+
+    value: float
+    paired: Paired | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured of one variant; ``None`` is *not measured*.
 
@@ -36,7 +54,16 @@ class Facts:
         paired: its difference from the baseline, ``None`` for the baseline itself.
         sqnr_db: of the judged output against the baseline's; infinite when equal.
         agreement: share of equal answers.
+        cosine: the least of any row's with the baseline's.
+        scores: the label metrics beside ``score``.
         ratio, ratio_upper: of latency, 1.0 for the baseline.
+        p99_ms, samples_ms: of the same runs as ``p95_ms``.
+        throughput: rows a second, the best of what was tried.
+        throughput_upper: upper bound of the paired ratio of seconds per row; below 1 is faster.
+        cost: of 1,000 predictions, in the currency of the price table.
+        memory_bytes: resident, of a process that has loaded and run it.
+        load_ms: from file to session.
+        gzip_bytes: of the file, compressed.
         failure: reason and sentence, when it cannot be served whatever its figures.
     """
 
@@ -47,10 +74,20 @@ class Facts:
     paired: Paired | None = None
     sqnr_db: float | None = None
     agreement: float | None = None
+    cosine: float | None = None
+    scores: Mapping[GateMetric, Scored] = field(default_factory=dict)
     p50_ms: float | None = None
     p95_ms: float | None = None
     ratio: float | None = None
     ratio_upper: float | None = None
+    p99_ms: float | None = None
+    samples_ms: tuple[float, ...] = ()
+    throughput: float | None = None
+    throughput_upper: float | None = None
+    cost: float | None = None
+    memory_bytes: int | None = None
+    load_ms: float | None = None
+    gzip_bytes: int | None = None
     failure: tuple[str, str] | None = None
 
 
@@ -88,15 +125,22 @@ def check_gates(validation: Validation) -> None:
     Raises:
         Refused: ``GateInvalid``.
     """
-    metric = metric_of(validation.task)
+    known = _METRICS_OF[validation.task]
     for gate in validation.gates:
-        if is_quality(gate.metric) and gate.metric is not metric:
-            measured = f"is judged by {metric}" if metric else "has no labels"
+        if is_quality(gate.metric) and gate.metric not in known:
+            measured = f"is judged by {', '.join(known)}" if known else "has no labels"
             raise Refused(
                 "GateInvalid",
                 f"gate {gate.name} is on {gate.metric}, but task {validation.task} {measured}: "
                 "set validation.task, or another metric",
             )
+
+
+_METRICS_OF: Final[dict[Task, tuple[GateMetric, ...]]] = {
+    Task.CLASSIFICATION: CLASSIFICATION_METRICS,
+    Task.REGRESSION: REGRESSION_METRICS,
+    Task.NONE: (),
+}
 
 
 def is_quality(metric: str) -> bool:
@@ -107,7 +151,7 @@ def is_quality(metric: str) -> bool:
 def evaluate(gate: Gate, facts: Facts, *, baseline: Facts, rows: int) -> GateResult:
     """Hold a gate. A degradation bound narrower than the noise is inconclusive, never a pass."""
     value = _value(gate.metric, facts)
-    if gate.metric is GateMetric.SQNR_DB and facts is baseline:
+    if gate.metric in _DISTANCES and facts is baseline:
         verdict, message = Verdict.PASSED, "the baseline itself has no distance from itself"
     elif value is None:
         verdict, message = Verdict.INCONCLUSIVE, f"{gate.metric} was not measured"
@@ -121,6 +165,9 @@ def evaluate(gate: Gate, facts: Facts, *, baseline: Facts, rows: int) -> GateRes
         verdict=verdict,
         message=f"{message} (gate {gate.name})",
     )
+
+
+_DISTANCES: Final = (GateMetric.SQNR_DB, GateMetric.COSINE, GateMetric.AGREEMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +192,22 @@ def _hold(gate: Gate, value: float, held: _Held) -> tuple[Verdict, str]:
 
 def _hold_degradation(gate: Gate, facts: Facts, baseline: Facts, shown: str) -> tuple[Verdict, str]:
     allowed = float(parse_decimal(gate.max_degradation or "0"))
-    if gate.metric is GateMetric.SQNR_DB:
+    if gate.metric in _DISTANCES:
         remedy = "use min: the source has no distance from itself"
-        return Verdict.INCONCLUSIVE, f"sqnr_db cannot degrade by {gate.max_degradation}: {remedy}"
+        return Verdict.INCONCLUSIVE, (
+            f"{gate.metric} cannot degrade by {gate.max_degradation}: {remedy}"
+        )
+    sign = 1 if gate.metric in LOWER_IS_BETTER or gate.metric not in _HIGHER_IS_BETTER else -1
     if gate.metric in LABEL_METRICS:
-        if facts.paired is None:
+        paired = _paired(gate.metric, facts)
+        if paired is None:
             return Verdict.INCONCLUSIVE, f"{gate.metric} was not measured on the same rows"
-        sign = -1 if gate.metric is GateMetric.ACCURACY else 1
-        worse, noise = sign * facts.paired.delta, facts.paired.noise
+        worse, noise = sign * paired.delta, paired.noise
     else:
         value, before = _value(gate.metric, facts), _value(gate.metric, baseline)
         if value is None or before is None:
             return Verdict.INCONCLUSIVE, f"{gate.metric} was not measured on both"
-        worse, noise = value - before, 0.0
+        worse, noise = sign * (value - before), 0.0
     compared = f"{shown} is {_comparison(worse)} fp32"
     if worse > allowed:
         return Verdict.FAILED, f"{compared}, maxDegradation is {gate.max_degradation}"
@@ -175,18 +225,41 @@ def _comparison(worse: float) -> str:
     return f"{_number(abs(worse))} {'worse' if worse > 0 else 'better'} than"
 
 
+_MAIN: Final = (GateMetric.ACCURACY, GateMetric.MEAN_ABSOLUTE_ERROR)
+_HIGHER_IS_BETTER: Final = frozenset(
+    {*CLASSIFICATION_METRICS, GateMetric.R2, GateMetric.THROUGHPUT}
+)
+
+
+def _paired(metric: GateMetric, facts: Facts) -> Paired | None:
+    if metric in _MAIN:
+        return facts.paired
+    found = facts.scores.get(metric)
+    return None if found is None else found.paired
+
+
 def _value(metric: GateMetric, facts: Facts) -> float | None:
-    match metric:
-        case GateMetric.ACCURACY | GateMetric.MEAN_ABSOLUTE_ERROR:
-            return facts.score
-        case GateMetric.SQNR_DB:
-            return facts.sqnr_db
-        case GateMetric.LATENCY_P95_MS:
-            return facts.p95_ms
-        case GateMetric.LATENCY_RATIO:
-            return facts.ratio_upper  # a claim of speed is a bound
-        case GateMetric.SIZE_BYTES:
-            return None if facts.size_bytes is None else float(facts.size_bytes)
+    if metric in LABEL_METRICS and metric not in _MAIN:
+        found = facts.scores.get(metric)
+        return None if found is None else found.value
+    value = _PLAIN[metric](facts)
+    return None if value is None else float(value)
+
+
+_PLAIN: Final[dict[GateMetric, Callable[[Facts], float | int | None]]] = {
+    GateMetric.ACCURACY: lambda f: f.score,
+    GateMetric.MEAN_ABSOLUTE_ERROR: lambda f: f.score,
+    GateMetric.SQNR_DB: lambda f: f.sqnr_db,
+    GateMetric.COSINE: lambda f: f.cosine,
+    GateMetric.AGREEMENT: lambda f: f.agreement,
+    GateMetric.LATENCY_P95_MS: lambda f: f.p95_ms,
+    GateMetric.LATENCY_RATIO: lambda f: f.ratio_upper,  # a claim of speed is a bound
+    GateMetric.THROUGHPUT: lambda f: f.throughput,
+    GateMetric.COST_PER_1000: lambda f: f.cost,
+    GateMetric.MEMORY_BYTES: lambda f: f.memory_bytes,
+    GateMetric.LOAD_MS: lambda f: f.load_ms,
+    GateMetric.SIZE_BYTES: lambda f: f.size_bytes,
+}
 
 
 def _bound(gate: Gate) -> str:

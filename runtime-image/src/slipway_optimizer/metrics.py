@@ -118,6 +118,21 @@ def sqnr_db(reference: Array, candidate: Array) -> float:
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
 
 
+def cosine(reference: Array, candidate: Array) -> float | None:
+    """The least cosine of any row with its counterpart; ``None`` unless both are floats.
+
+    Worked example: (1, 0) against (1, 1) -> 0.7071. A row of zeros counts as 1 when both are zero.
+    """
+    if reference.shape != candidate.shape or reference.dtype.kind != "f" or not len(reference):
+        return None
+    ours = reference.reshape(len(reference), -1).astype(np.float64)
+    theirs = candidate.reshape(len(candidate), -1).astype(np.float64)
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    equal = (ours == theirs).all(axis=1)
+    cosines = np.where(equal, 1.0, (ours * theirs).sum(axis=1) / np.where(lengths, lengths, 1.0))
+    return float(cosines.min())
+
+
 def agreement(reference: Array, candidate: Array) -> float | None:
     """Share of rows with the same answer; ``None`` when the reference has one answer only.
 

@@ -23,14 +23,17 @@ class Latency:
     """One variant's times, measured in turn with the baseline's.
 
     Attributes:
-        p50_ms, p95_ms: of single runs.
+        p50_ms, p95_ms, p99_ms: of single runs.
         ratio: to the baseline in the same rounds; ``upper`` is its one-sided 95 % bound.
+        samples_ms: the runs themselves, in order.
     """
 
     p50_ms: float
     p95_ms: float
     ratio: float
     upper: float
+    p99_ms: float = 0.0
+    samples_ms: tuple[float, ...] = ()
 
 
 def summarise(baseline: Seconds, candidate: Seconds) -> Latency:
@@ -39,12 +42,14 @@ def summarise(baseline: Seconds, candidate: Seconds) -> Latency:
     medians = np.array([np.median(block) for block in np.array_split(logs, _BLOCKS)])
     spread = float(medians.std(ddof=1)) / math.sqrt(_BLOCKS)
     middle = float(medians.mean())
-    p50, p95 = np.percentile(candidate, (50, 95))
+    p50, p95, p99 = np.percentile(candidate, (50, 95, 99))
     return Latency(
         p50_ms=float(p50) * 1e3,
         p95_ms=float(p95) * 1e3,
         ratio=math.exp(middle),
         upper=math.exp(middle + _T95 * spread),
+        p99_ms=float(p99) * 1e3,
+        samples_ms=tuple(round(float(seconds) * 1e3, 4) for seconds in candidate),
     )
 
 

@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipway.api.v1alpha1.optimization import (
+    Calibration,
     Candidate,
+    Objective,
     Optimization,
     OptimizationMode,
+    Precision,
+    Pruning,
+    PruningMethod,
     QuantizationMode,
 )
 from slipway.wire import WireModel
 
 BASELINE: Final = "fp32"
 MIN_SHARE: Final = 0.03  # of time or of weights: below it INT8 changes nothing that one can measure
+_MIXED_SHARE: Final = 0.2  # of time, both of Conv and of MatMul: below it a hybrid is its neighbour
+_HALF_BITS: Final = 16
+_CALIBRATED: Final = (QuantizationMode.STATIC, QuantizationMode.HYBRID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Profile:
         conv_time, matmul_time: of one fp32 run, by ONNX Runtime's profiler.
         conv_weights, matmul_weights: of all initialisers' bytes, as direct inputs of the operator.
         fused: rewrites that were found, for instance ``2 gelu``; variants build on them.
+        activation_bytes: that one row's run writes, all operators together.
     """
 
     conv_time: float
@@ -35,13 +44,18 @@ class Profile:
     conv_weights: float
     matmul_weights: float
     fused: tuple[str, ...] = ()
+    activation_bytes: int = 0
 
 
 class Recipe(WireModel):
-    """One variant to build.
+    """One variant to build: pruning, then quantisation or fewer bits in storage.
 
     Attributes:
         reduce_range: 7-bit weights, for CPUs without VNNI where 8-bit products saturate.
+        bits: per stored weight, unpacked to fp32 at load: 16 (half precision), 8, 4, 2 or 1.
+        operators: of static quantisation; empty means Conv, MatMul and Gemm.
+        embeddings: whether lookup tables become INT8 too.
+        exclude: nodes that stay fp32.
         fused: rewrites of the graph on which it builds.
         blocked: why it cannot be built here, if so.
     """
@@ -50,23 +64,65 @@ class Recipe(WireModel):
     quantization: QuantizationMode | None = None
     per_channel: bool = True
     reduce_range: bool = False
+    calibration: Calibration = Calibration.MIN_MAX
+    bits: int | None = None
+    operators: tuple[str, ...] = ()
+    embeddings: bool = False
+    exclude: tuple[str, ...] = ()
+    pruning: Pruning | None = None
     fused: tuple[str, ...] = ()
     blocked: str | None = None
 
     @property
     def text(self) -> str:
         """The recipe in words."""
-        grain = "per channel" if self.per_channel else "per tensor"
-        match self.quantization:
-            case None:
-                words = "fp32"
-            case QuantizationMode.DYNAMIC:
-                words = f"dynamic INT8 {grain} on MatMul, Gemm"
-            case QuantizationMode.STATIC:
-                words = f"static QDQ U8S8 {grain} on Conv, MatMul, Gemm"
+        words = self._quantized()
         if self.reduce_range:
             words += ", 7-bit weights"
+        if self.exclude:
+            words += f", {len(self.exclude)} node{'s' * (len(self.exclude) > 1)} in fp32"
+        if self.pruning is not None:
+            words = f"{_pruned(self.pruning)}, {words}"
         return words + (f", fused ({', '.join(self.fused)})" if self.fused else "")
+
+    @property
+    def rewrites_weights(self) -> bool:
+        """Whether it must change something to be what it says."""
+        return any(part is not None for part in (self.quantization, self.bits, self.pruning))
+
+    def _quantized(self) -> str:
+        grain = "per channel" if self.per_channel else "per tensor"
+        tables = ", Gather" if self.embeddings else ""
+        ranges = "" if self.calibration is Calibration.MIN_MAX else f" {self.calibration}"
+        match self.quantization:
+            case QuantizationMode.DYNAMIC:
+                return f"dynamic INT8 {grain} on MatMul, Gemm{tables}"
+            case QuantizationMode.STATIC:
+                operators = ", ".join(self.operators or ("Conv", "MatMul", "Gemm"))
+                return f"static QDQ U8S8{ranges} {grain} on {operators}"
+            case QuantizationMode.HYBRID:
+                return (
+                    f"static QDQ U8S8{ranges} {grain} on Conv, dynamic INT8 on MatMul, Gemm{tables}"
+                )
+            case QuantizationMode.WEIGHT_ONLY | None:
+                return _STORED[self.bits]
+
+
+_STORED: Final[dict[int | None, str]] = {
+    None: "fp32",
+    16: "FP16 weights, computed in fp32",
+    8: "INT8 weights, computed in fp32",
+    4: "INT4 weights, computed in fp32",
+    2: "ternary weights, computed in fp32",
+    1: "binary weights, computed in fp32",
+}
+
+
+def _pruned(pruning: Pruning) -> str:
+    if pruning.method is PruningMethod.THRESHOLD:
+        return f"weights below {pruning.value} zeroed"
+    scope = "all" if pruning.scope == "Global" else "each layer's"
+    return f"smallest {pruning.value} % of {scope} weights zeroed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +154,66 @@ def plan(
                 for candidate in optimization.candidates
                 if candidate.name != BASELINE
             )
-            return Plan((baseline, *wished), ())
+            return Plan((baseline, *wished), _cannot_help(wished))
         case OptimizationMode.AUTO:
-            return _auto(baseline, profile, calibration_rows, vnni=vnni)
+            recipes, notes = _int8_recipes(profile, calibration_rows, vnni=vnni)
+            if optimization.objective is Objective.MIN_SIZE:
+                recipes += _size_recipes(profile)
+            return Plan((baseline, *recipes), tuple(notes))
 
 
 def _explicit(
     candidate: Candidate, fused: tuple[str, ...], calibration_rows: int, *, vnni: bool
 ) -> Recipe:
-    static = candidate.quantization.mode is QuantizationMode.STATIC
-    return Recipe(
-        name=candidate.name,
-        quantization=candidate.quantization.mode,
-        per_channel=candidate.quantization.per_channel,
-        reduce_range=static and not vnni,
-        fused=fused,
-        blocked=_NO_ROWS if static and calibration_rows == 0 else None,
+    recipe = Recipe(name=candidate.name, pruning=candidate.pruning, fused=fused)
+    if candidate.precision is Precision.BF16:
+        return recipe.model_copy(update={"blocked": _NO_BF16})
+    if candidate.precision is Precision.FP16:
+        return recipe.model_copy(update={"bits": _HALF_BITS})
+    wish = candidate.quantization
+    if wish is None:
+        return recipe
+    calibrated = wish.mode in _CALIBRATED
+    return recipe.model_copy(
+        update={
+            "quantization": wish.mode,
+            "per_channel": wish.per_channel,
+            "bits": wish.bits if wish.mode is QuantizationMode.WEIGHT_ONLY else None,
+            "calibration": wish.calibration,
+            "operators": tuple(str(operator) for operator in wish.op_types),
+            "embeddings": wish.embeddings and wish.mode in _RUN_TIME,
+            "exclude": wish.exclude_nodes,
+            "reduce_range": calibrated and not vnni,
+            "blocked": _NO_ROWS if calibrated and calibration_rows == 0 else None,
+        }
     )
 
 
-def _auto(baseline: Recipe, profile: Profile, calibration_rows: int, *, vnni: bool) -> Plan:
-    recipes, notes = [baseline], []
-    if profile.fused:
+_RUN_TIME: Final = (QuantizationMode.DYNAMIC, QuantizationMode.HYBRID)
+
+
+def _cannot_help(recipes: tuple[Recipe, ...]) -> tuple[str, ...]:
+    """What makes nothing faster on this target, said before it is measured."""
+    notes = []
+    for recipe in recipes:
+        if recipe.pruning is not None and recipe.quantization not in (*_RUN_TIME, *_CALIBRATED):
+            notes.append(
+                f"{recipe.name}: unstructured zeros are multiplied like any number, so it gains "
+                "bytes in transfer, not time"
+            )
+        elif recipe.bits is not None:
+            notes.append(
+                f"{recipe.name}: weights are unpacked to fp32 when the model is loaded, so it "
+                "gains bytes in transfer, not time and not memory"
+            )
+    return tuple(notes)
+
+
+def _int8_recipes(
+    profile: Profile, calibration_rows: int, *, vnni: bool
+) -> tuple[tuple[Recipe, ...], list[str]]:
+    recipes, notes = [], []
+    if any(not rewrite.endswith("residual") for rewrite in profile.fused):  # that one is for INT8
         recipes.append(Recipe(name="fp32-fused", fused=profile.fused))
     matmul = max(profile.matmul_time, profile.matmul_weights)
     conv = max(profile.conv_time, profile.conv_weights)
@@ -129,19 +223,39 @@ def _auto(baseline: Recipe, profile: Profile, calibration_rows: int, *, vnni: bo
         notes.append(f"int8-dynamic not built: {_mix('MatMul and Gemm', matmul)}")
     if max(conv, matmul) < MIN_SHARE:
         notes.append(f"int8-static not built: {_mix('Conv, MatMul and Gemm', max(conv, matmul))}")
-    elif calibration_rows == 0:
+        return tuple(recipes), notes
+    if calibration_rows == 0:
         notes.append(f"int8-static not built: {_NO_ROWS}")
-    else:
-        static = _int8("int8-static", QuantizationMode.STATIC, profile)
-        recipes.append(static.model_copy(update={"reduce_range": not vnni}))
-    return Plan(tuple(recipes), tuple(notes))
+        return tuple(recipes), notes
+    calibrated = [_int8("int8-static", QuantizationMode.STATIC, profile)]
+    if min(profile.conv_time, profile.matmul_time) >= _MIXED_SHARE:
+        calibrated.append(_int8("int8-hybrid", QuantizationMode.HYBRID, profile))
+    recipes += [r.model_copy(update={"reduce_range": not vnni}) for r in calibrated]
+    return tuple(recipes), notes
 
 
 def _int8(name: str, mode: QuantizationMode, profile: Profile) -> Recipe:
-    return Recipe(name=name, quantization=mode, fused=profile.fused)
+    return Recipe(name=name, quantization=mode, fused=profile.fused, embeddings=mode in _RUN_TIME)
+
+
+def _size_recipes(profile: Profile) -> tuple[Recipe, ...]:
+    """From the least lossy on; they compute in fp32, so they also fit models that INT8 slows."""
+    return tuple(
+        Recipe(
+            name=f"{name}-weights",
+            quantization=None if bits == _HALF_BITS else QuantizationMode.WEIGHT_ONLY,
+            bits=bits,
+            fused=profile.fused,
+        )
+        for name, bits in (("fp16", 16), ("int8", 8), ("int4", 4))
+    )
 
 
 _NO_ROWS: Final = "static quantisation needs real rows to calibrate with: set validation.dataset"
+_NO_BF16: Final = (
+    "ONNX Runtime computes in bfloat16 on arm64 only, and there by a session option, not by the "
+    "file: use FP16 for size, or Dynamic for speed"
+)
 
 
 def _mix(operators: str, share: float) -> str:

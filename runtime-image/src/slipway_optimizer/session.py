@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from slipway_optimizer.arrays import Array, Arrays, concatenate, rows_of, take
 from slipway_optimizer.failures import Refused
 
 _CPU: Final = ["CPUExecutionProvider"]
-_ERRORS_ONLY: Final = 3
+_FATAL_ONLY: Final = 4  # errors are raised, and say the same
 
 
 class Model:
@@ -71,8 +72,21 @@ def _plain(value: Array) -> Array:
     return value.astype(np.str_) if value.dtype.kind == "O" else value
 
 
-def time_by_operator(path: Path, feeds: Sequence[Arrays], scratch: Path) -> dict[str, float]:
-    """Operator -> share of one thread's run time, by ONNX Runtime's profiler.
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run costs.
+
+    Attributes:
+        time: operator -> share of one thread's run time.
+        activation_bytes: that one run writes.
+    """
+
+    time: dict[str, float]
+    activation_bytes: int
+
+
+def profile(path: Path, feeds: Sequence[Arrays], scratch: Path) -> Spent:
+    """Time by operator, by ONNX Runtime's profiler.
 
     Raises:
         Refused: as ``Model``.
@@ -92,14 +106,17 @@ def time_by_operator(path: Path, feeds: Sequence[Arrays], scratch: Path) -> dict
             raise
         raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
     finally:
-        profile = Path(session.end_profiling())
+        written = Path(session.end_profiling())
     spent: Counter[str] = Counter()
-    for event in json.loads(profile.read_text()):
+    size = 0
+    for event in json.loads(written.read_text()):
         if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
             spent[event["args"]["op_name"]] += event["dur"]
-    profile.unlink()
+            size += int(event["args"].get("output_size") or 0)
+    written.unlink()
     total = sum(spent.values()) or 1
-    return {name: microseconds / total for name, microseconds in spent.items()}
+    shares = {name: microseconds / total for name, microseconds in spent.items()}
+    return Spent(shares, size // max(1, len(feeds)))
 
 
 def optimise_basic(model: bytes) -> bytes:
@@ -132,7 +149,7 @@ def _options(threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 

@@ -130,10 +130,9 @@ class _Judged:
                 f"NotClose: SQNR {_db(facts.sqnr_db)} is below {CLOSE_DB:.0f} dB and "
                 f"{_share(facts.agreement)} of answers agree, at least {MIN_AGREEMENT:.0%} must"
             )
-        if self.optimization.objective is Objective.MIN_LATENCY_P95:
-            slow = _slowness(facts)
-            if slow is not None:
-                return Verdict.FAILED, slow
+        slow = _slowness(facts, self.optimization.objective)
+        if slow is not None:
+            return Verdict.FAILED, slow
         return Verdict.PASSED, "GatesPassed" if self.evidence.labelled else "NumericOnly"
 
     def _best(self, passing: list[Facts]) -> Facts:
@@ -141,6 +140,10 @@ class _Judged:
         match self.optimization.objective:
             case Objective.MIN_LATENCY_P95:
                 return min(passing, key=lambda f: f.ratio_upper or 1.0)
+            case Objective.MAX_THROUGHPUT:
+                return min(passing, key=lambda f: f.throughput_upper or 1.0)
+            case Objective.MIN_COST:
+                return min(passing, key=_cost_order)
             case Objective.MIN_SIZE:
                 return min(passing, key=lambda f: (f.size_bytes or 0, f.ratio_upper or 1.0))
 
@@ -230,15 +233,27 @@ def _gate_reason(result: GateResult) -> str:
     return "".join(word.capitalize() for word in result.metric.split("_")) + "GateFailed"
 
 
-def _slowness(facts: Facts) -> str | None:
-    if facts.ratio is None or facts.ratio_upper is None:
-        return "NotMeasured: its latency was not measured, so it may be slower than fp32"
-    if facts.ratio_upper <= MAX_SLOWDOWN:
+def _slowness(facts: Facts, objective: Objective) -> str | None:
+    """Why it is slower in what the objective is about; ``MinSize`` may cost time, and says so."""
+    if objective is Objective.MIN_SIZE:
         return None
+    per_row = objective in (Objective.MAX_THROUGHPUT, Objective.MIN_COST)
+    what = "seconds per row" if per_row else "latency"
+    upper = facts.throughput_upper if per_row else facts.ratio_upper
+    if upper is None:
+        return f"NotMeasured: its {what} was not measured, so it may be slower than fp32"
+    if upper <= MAX_SLOWDOWN:
+        return None
+    ratio = "" if per_row or facts.ratio is None else f" {facts.ratio:.2f}"
     return (
-        f"Slower: latency ratio {facts.ratio:.2f}, upper bound {facts.ratio_upper:.2f}, is not "
-        f"within {MAX_SLOWDOWN} of fp32"
+        f"Slower: {what} ratio{ratio}, upper bound {upper:.2f}, is not within {MAX_SLOWDOWN} of "
+        "fp32"
     )
+
+
+def _cost_order(facts: Facts) -> float:
+    """By price where there is a table; without one, time on the same machine is the cost."""
+    return facts.cost if facts.cost is not None else facts.throughput_upper or 1.0
 
 
 def _is_close(facts: Facts) -> bool:

@@ -15,6 +15,7 @@ from slipway.artifacts.manifest import Hardware
 from slipway.errors import Invalid
 from slipway.wire import WireModel
 from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.refine import Screen
 
 _MAX_RECORD_BYTES = 16 << 20
 
@@ -36,13 +37,37 @@ class FetchRecord(WireModel):
     seconds: float
 
 
+class StoredTensor(WireModel):
+    """What a pass did to one weight: signal to noise in dB, and the share of zeros."""
+
+    name: str
+    shape: tuple[int, ...]
+    sqnr_db: float
+    zeros: float
+
+
+class NodeSensitivity(WireModel):
+    """SQNR in dB of the judged output when this node alone is quantised."""
+
+    node: str
+    sqnr_db: float
+
+
 class BuiltCandidate(WireModel):
-    """One variant: its file, or why there is none."""
+    """One variant: its file, or why there is none.
+
+    Attributes:
+        screen: the first look at it, if it came so far.
+        failure: reason and sentence, when it was rejected; its file may exist all the same.
+    """
 
     recipe: Recipe
     file: str | None
+    digest: str | None = None
+    screen: Screen | None = None
     failure: str | None = None
     seconds: float = 0.0
+    tensors: tuple[StoredTensor, ...] = ()
 
 
 class BuildRecord(WireModel):
@@ -59,6 +84,7 @@ class BuildRecord(WireModel):
     conversion: dict[str, float | int | str]
     notes: tuple[str, ...]
     candidates: tuple[BuiltCandidate, ...]
+    sensitivity: tuple[NodeSensitivity, ...] = ()
     seconds: float
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,6 +21,7 @@ from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.workdir import NodeSensitivity, StoredTensor
 
 _RESULT: Final = "result.json"
 _TASK: Final = "task.json"
@@ -32,14 +34,19 @@ class WorkerTask(WireModel):
 
     Attributes:
         feeds: ``.npz`` with rows: calibration for ``quantize``, comparison for the others.
+        judged, seconds, target_db: for ``sensitivity``: the output, the time it may take, and the
+            SQNR that is wanted.
     """
 
-    action: Literal["normalise", "quantize", "convert-sklearn"]
+    action: Literal["normalise", "quantize", "sensitivity", "convert-sklearn"]
     source: str
     target: str
     fused_target: str | None = None
     feeds: str | None = None
     recipe: Recipe | None = None
+    judged: str | None = None
+    seconds: float = 0.0
+    target_db: float = 0.0
 
 
 class WorkerResult(WireModel):
@@ -49,6 +56,9 @@ class WorkerResult(WireModel):
     message: str = ""
     notes: tuple[str, ...] = ()
     fused: tuple[str, ...] = ()  # what was fused into the file ``fused_target``
+    tensors: tuple[StoredTensor, ...] = ()
+    sensitivity: tuple[NodeSensitivity, ...] = ()
+    exclude: tuple[str, ...] = ()  # nodes that stay fp32, from ``sensitivity``
     classes: tuple[int | str, ...] | None = None
     output: str | None = None
     figures: dict[str, float | int | str] = Field(default_factory=dict)
@@ -142,8 +152,25 @@ def _quantize(task: WorkerTask) -> WorkerResult:
 
     if task.recipe is None:
         raise Refused("BuildFailed", "the task names no recipe")
-    build_recipe.build(task.recipe, Path(task.source), Path(task.target), task.feeds)
-    return WorkerResult()
+    errors = build_recipe.build(task.recipe, Path(task.source), Path(task.target), task.feeds)
+    return WorkerResult(tensors=tuple(StoredTensor(**asdict(error)) for error in errors))
+
+
+def _sensitivity(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer.passes import sensitivity
+
+    if task.recipe is None or task.judged is None:
+        raise Refused("BuildFailed", "the task names no recipe or no output")
+    rows = load_npz(Path(task.feeds or ""), limit=MAX_BYTES)
+    question = sensitivity.Question(task.recipe, task.judged, task.target_db, task.seconds)
+    try:
+        found = sensitivity.find(Path(task.source), Path.cwd(), rows, question)
+    except Refused:
+        raise
+    except Exception as error:  # ONNX Runtime's quantisers raise anything from AssertionError on
+        raise Refused("BuildFailed", f"the quantiser failed: {type(error).__name__}") from error
+    ranked = tuple(NodeSensitivity(node=node, sqnr_db=db) for node, db in found.ranking)
+    return WorkerResult(sensitivity=ranked, exclude=found.exclude)
 
 
 def _convert_sklearn(task: WorkerTask) -> WorkerResult:
@@ -157,5 +184,6 @@ def _convert_sklearn(task: WorkerTask) -> WorkerResult:
 _ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
     "normalise": _normalise,
     "quantize": _quantize,
+    "sensitivity": _sensitivity,
     "convert-sklearn": _convert_sklearn,
 }

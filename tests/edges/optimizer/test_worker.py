@@ -24,8 +24,10 @@ def task(folder: Path, **changes: str) -> WorkerTask:
     paths = {"source": "m.onnx", "target": "out.onnx", "feeds": "rows.npz"} | changes
     return WorkerTask(
         action="quantize",
+        source=str(folder / paths["source"]),
+        target=str(folder / paths["target"]),
+        feeds=str(folder / paths["feeds"]),
         recipe=Recipe(name="int8", quantization=QuantizationMode.STATIC),
-        **{name: str(folder / path) for name, path in paths.items()},
     )
 
 

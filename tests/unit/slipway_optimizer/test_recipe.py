@@ -80,7 +80,7 @@ def test_explicit_builds_what_is_listed_and_says_what_it_cannot() -> None:
     assert planned.recipes == (
         FP32,
         Recipe(name="a", quantization=QuantizationMode.STATIC, per_channel=False, blocked=NO_ROWS),
-        Recipe(name="b", quantization=QuantizationMode.DYNAMIC, per_channel=False),
+        Recipe(name="b", quantization=QuantizationMode.DYNAMIC, per_channel=False, embeddings=True),
     )
 
 

@@ -1,52 +1,114 @@
-"""From a recipe to a file: which pass builds it, and whether that quantised anything."""
+"""From a recipe to a file: the passes that it names, in order. An owner file of onnx."""
 
-import shutil
+import tempfile
 from pathlib import Path
+from typing import Final
+
+import onnx
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import load
+from slipway_optimizer.passes.weights import TensorError
 from slipway_optimizer.recipe import Recipe
 
-_QUANTISED = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul"})
+_QUANTISED: Final = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul"})
 
 
-def build(recipe: Recipe, source: Path, target: Path, calibration: str | None) -> None:
+def build(
+    recipe: Recipe, source: Path, target: Path, calibration: str | None
+) -> tuple[TensorError, ...]:
     """Write the variant.
+
+    Returns:
+        What it did to each tensor that one of our own passes rewrote.
 
     Raises:
         Refused: ``BuildFailed`` with the quantiser's words, ``NothingToQuantize``.
     """
     try:
-        _quantize(recipe, source, target, calibration)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            errors = _build(recipe, source, target, _Scratch(Path(folder), calibration))
     except Exception as error:  # ONNX Runtime's quantisers raise anything from AssertionError on
         words = str(error).strip().splitlines()
         message = f"the quantiser failed: {type(error).__name__}: {words[0] if words else ''}"
         raise Refused("BuildFailed", message[:300]) from error
-    if recipe.quantization is not None and not any(
-        node.op_type in _QUANTISED for node in load(target).graph.node
+    if (
+        recipe.rewrites_weights
+        and not errors
+        and not any(node.op_type in _QUANTISED for node in load(target).graph.node)
     ):
         raise Refused("NothingToQuantize", f"{recipe.text} found no operator with fixed weights")
+    return errors
 
 
-def _quantize(recipe: Recipe, source: Path, target: Path, calibration: str | None) -> None:
+class _Scratch:
+    def __init__(self, folder: Path, calibration: str | None) -> None:
+        self.pruned, self.middle = folder / "pruned.onnx", folder / "middle.onnx"
+        self.calibration = Path(calibration or "")
+
+
+def _build(
+    recipe: Recipe, source: Path, target: Path, scratch: _Scratch
+) -> tuple[TensorError, ...]:
+    errors: tuple[TensorError, ...] = ()
+    if recipe.pruning is not None:
+        from slipway_optimizer.passes.prune import prune
+
+        model = onnx.load_model(source)
+        errors = prune(model, recipe.pruning)
+        source = scratch.pruned
+        onnx.save_model(model, source)
     match recipe.quantization:
         case QuantizationMode.DYNAMIC:
-            from slipway_optimizer.passes.quantize_dynamic import quantize_dynamic
-
-            quantize_dynamic(source, target, per_channel=recipe.per_channel)
+            return errors + _dynamic(recipe, source, target)
         case QuantizationMode.STATIC:
-            from slipway_optimizer.passes.quantize_static import quantize_static
+            _static(recipe, source, target, scratch)
+            return errors
+        case QuantizationMode.HYBRID:
+            convolutions = recipe.model_copy(update={"operators": ("Conv",)})
+            _static(convolutions, source, scratch.middle, scratch)
+            return errors + _dynamic(recipe, scratch.middle, target)
+        case QuantizationMode.WEIGHT_ONLY | None:
+            return errors + _stored(recipe, source, target)
 
-            rows = load_npz(Path(calibration or ""), limit=MAX_BYTES)
-            quantize_static(
-                source,
-                target,
-                rows,
-                per_channel=recipe.per_channel,
-                reduce_range=recipe.reduce_range,
-            )
-        case None:
-            shutil.copyfile(source, target)
+
+def _static(recipe: Recipe, source: Path, target: Path, scratch: _Scratch) -> None:
+    from slipway_optimizer.passes.quantize_static import StaticOptions, quantize_static
+
+    options = StaticOptions(
+        per_channel=recipe.per_channel,
+        reduce_range=recipe.reduce_range,
+        calibration=recipe.calibration,
+        operators=recipe.operators,
+        exclude=recipe.exclude,
+    )
+    quantize_static(source, target, load_npz(scratch.calibration, limit=MAX_BYTES), options)
+
+
+def _dynamic(recipe: Recipe, source: Path, target: Path) -> tuple[TensorError, ...]:
+    from slipway_optimizer.passes.embedding import quantize_embeddings
+    from slipway_optimizer.passes.quantize_dynamic import quantize_dynamic
+
+    quantize_dynamic(source, target, per_channel=recipe.per_channel, exclude=recipe.exclude)
+    if not recipe.embeddings:
+        return ()
+    model = onnx.load_model(target)
+    errors = quantize_embeddings(model)
+    if errors:
+        onnx.save_model(model, target)
+    return errors
+
+
+def _stored(recipe: Recipe, source: Path, target: Path) -> tuple[TensorError, ...]:
+    from slipway_optimizer.passes.weights import store_in_bits, store_sparse
+
+    model = onnx.load_model(source)
+    if recipe.bits is not None:
+        errors = store_in_bits(model, recipe.bits)
+    else:
+        errors = store_sparse(model) if recipe.pruning is not None else ()
+    onnx.save_model(model, target)
+    return errors

@@ -1,5 +1,6 @@
 """Calibrated INT8 as QDQ, U8 activations and S8 weights, for Conv, MatMul and Gemm."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,34 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization import quantize_static as quantize
 
+from slipway.api.v1alpha1.optimization import Calibration
 from slipway_optimizer.arrays import Arrays, rows_of, take
 
+FLOAT: Final = 1  # onnx.TensorProto.FLOAT: of values whose type shape inference does not find
 # Only these: Q/DQ around Softmax, Add and Mul is slower and costs most of the accuracy.
 OPERATORS: Final = ("Conv", "MatMul", "Gemm")
+_METHODS: Final = {
+    Calibration.MIN_MAX: CalibrationMethod.MinMax,
+    Calibration.PERCENTILE: CalibrationMethod.Percentile,
+    Calibration.ENTROPY: CalibrationMethod.Entropy,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StaticOptions:
+    """How to quantise.
+
+    Attributes:
+        per_channel: one scale per output channel.
+        reduce_range: 7-bit weights, for CPUs whose 8-bit products saturate.
+        exclude: nodes that stay fp32, by name.
+    """
+
+    per_channel: bool = True
+    reduce_range: bool = False
+    calibration: Calibration = Calibration.MIN_MAX
+    operators: tuple[str, ...] = OPERATORS
+    exclude: tuple[str, ...] = ()
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
@@ -26,28 +51,31 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no 
 
 
 def quantize_static(
-    source: Path, target: Path, calibration: Arrays, *, per_channel: bool, reduce_range: bool
+    source: Path, target: Path, calibration: Arrays, options: StaticOptions
 ) -> None:
     """Write the quantised model; whatever the quantiser raises means that it cannot be built.
 
     Args:
         source: normalised model.
         target: new file.
-        calibration: rows that give each activation its range, by MinMax.
-        per_channel: one scale per output channel.
-        reduce_range: 7-bit weights, for CPUs whose 8-bit products saturate.
+        calibration: rows that give each activation its range.
+        options: what to quantise and how.
     """
     quantize(
         str(source),
         str(target),
         _Rows(calibration),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=list(OPERATORS),
-        per_channel=per_channel,
-        reduce_range=reduce_range,
+        op_types_to_quantize=list(options.operators or OPERATORS),
+        nodes_to_exclude=list(options.exclude),
+        per_channel=options.per_channel,
+        reduce_range=options.reduce_range,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod.MinMax,
+        calibrate_method=_METHODS[options.calibration],
         # Without it ORT 1.31 crashes on Gemm with a bias when quantising per channel.
-        extra_options={"QDQDisableWeightAdjustForInt32Bias": True},
+        extra_options={
+            "QDQDisableWeightAdjustForInt32Bias": True,
+            "DefaultTensorType": FLOAT,
+        },
     )

@@ -7,24 +7,26 @@ from typing import Final
 import numpy as np
 
 from slipway.api.v1alpha1.model import ModelFormatName
+from slipway.api.v1alpha1.validation import GateMetric
 from slipway.contract import Step
 from slipway_optimizer import graph, session
 from slipway_optimizer.arrays import Arrays, rows_of, save_npz, take
 from slipway_optimizer.convert import onnx_source
 from slipway_optimizer.datasets import Dataset
 from slipway_optimizer.failures import Refused
+from slipway_optimizer.gates import metric_of
 from slipway_optimizer.hardware import multiplies_int8, usable_threads
-from slipway_optimizer.recipe import BASELINE, Profile, Recipe, plan
+from slipway_optimizer.recipe import BASELINE, Profile, plan
 from slipway_optimizer.session import Model
 from slipway_optimizer.steps.job import Job
-from slipway_optimizer.steps.rows import Answers, Rows, load_rows
-from slipway_optimizer.workdir import BuildRecord, BuiltCandidate, FetchRecord
+from slipway_optimizer.steps.rows import Answers, Rows, judged_output, load_rows
+from slipway_optimizer.steps.search import Ground, prepare, search
+from slipway_optimizer.workdir import BuildRecord, FetchRecord
 from slipway_optimizer.worker import WorkerResult, WorkerTask, run_isolated
 
 _TIMEOUT: Final = 1_800.0  # seconds for one child; the Job's own deadline is above it
 _FEW_ROWS: Final = 16
 _PROFILE_RUNS: Final = 8
-_CALIBRATION: Final = "calibration.npz"
 _FUSED: Final = "fused.onnx"
 _EXPECTED_TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
 
@@ -39,9 +41,7 @@ def build(job: Job) -> None:
     if found.cached:
         job.progress.say("nothing to do: cache hit")
         return
-    for folder in (job.work.candidates, job.work.scratch):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    prepare(job, found.input_key)
     converted = job.work.scratch / "converted.onnx"
     answers, figures = _convert(job, converted)
     signature = graph.signature_of(graph.load(converted))
@@ -50,24 +50,41 @@ def build(job: Job) -> None:
     figures |= _compare_expected(rows.judging, model)
     baseline = job.work.candidates / f"{BASELINE}.onnx"
     notes, fused = _normalise(job, converted, baseline, _few(rows))
+    profile = _profile(job, fused, _few(rows))
     planned = plan(
-        _profile(job, fused, _few(rows)),
+        profile,
         job.request.optimization,
         calibration_rows=0 if rows.calibration is None else rows.calibration.rows,
         vnni=multiplies_int8(found.hardware),
     )
     for note in (*notes, *planned.notes):
         job.progress.say(note)
-    _save_calibration(job, rows)
+    ground = Ground(
+        base=_base_of_variants(job, fused),
+        baseline=baseline,
+        rows=rows.calibration or rows.judging,
+        calibrated=rows.calibration is not None,
+        output=judged_output(job, signature, answers).name,
+        metric=_metric(job, rows),
+        profile=profile,
+    )
+    findings = search(job, ground, planned.recipes)
+    for note in findings.notes:
+        job.progress.say(note)
     record = BuildRecord(
         classes=answers.classes,
         output=answers.output,
         conversion=figures,
-        notes=(*notes, *planned.notes),
-        candidates=_build_all(job, planned.recipes),
+        notes=(*notes, *planned.notes, *findings.notes),
+        candidates=findings.candidates,
+        sensitivity=findings.sensitivity,
         seconds=job.progress.seconds,
     )
     job.work.write(Step.BUILD, record)
+
+
+def _metric(job: Job, rows: Rows) -> GateMetric | None:
+    return None if rows.judging.labels is None else metric_of(job.request.validation.task)
 
 
 def _convert(job: Job, target: Path) -> tuple[Answers, dict[str, float | int | str]]:
@@ -162,7 +179,8 @@ def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
     path = _base_of_variants(job, fused)
     runs = min(_PROFILE_RUNS, rows_of(feeds))
     singles = [take(feeds, slice(n, n + 1)) for n in range(runs)]
-    time = session.time_by_operator(path, singles, job.work.scratch)
+    spent = session.profile(path, singles, job.work.scratch)
+    time = spent.time
     weights = graph.weight_shares(graph.load(path))
     matmul = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm")
     conv = ("Conv", "FusedConv")
@@ -172,39 +190,5 @@ def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
         conv_weights=sum(weights.get(name, 0.0) for name in conv),
         matmul_weights=sum(weights.get(name, 0.0) for name in matmul),
         fused=fused,
+        activation_bytes=spent.activation_bytes,
     )
-
-
-def _save_calibration(job: Job, rows: Rows) -> None:
-    if rows.calibration is not None:
-        save_npz(job.work.scratch / _CALIBRATION, rows.calibration.inputs)
-
-
-def _build_all(job: Job, recipes: tuple[Recipe, ...]) -> tuple[BuiltCandidate, ...]:
-    baseline, *variants = recipes
-    built = [BuiltCandidate(recipe=baseline, file=f"{BASELINE}.onnx")]
-    for number, recipe in enumerate(variants, start=1):
-        job.progress.candidate(number, len(variants), f"{recipe.name}: {recipe.text}")
-        built.append(_build_one(job, recipe))
-    return tuple(built)
-
-
-def _build_one(job: Job, recipe: Recipe) -> BuiltCandidate:
-    if recipe.blocked is not None:
-        return BuiltCandidate(recipe=recipe, file=None, failure=f"Blocked: {recipe.blocked}")
-    before = job.progress.seconds
-    name = f"{recipe.name}.onnx"
-    task = WorkerTask(
-        action="quantize",
-        source=str(_base_of_variants(job, recipe.fused)),
-        target=str(job.work.candidates / name),
-        feeds=str(job.work.scratch / _CALIBRATION),
-        recipe=recipe,
-    )
-    try:
-        _isolated(job, task)
-    except Refused as error:
-        job.progress.say(f"{recipe.name} rejected: {error}")
-        return BuiltCandidate(recipe=recipe, file=None, failure=f"{error.reason}: {error}")
-    seconds = round(job.progress.seconds - before, 3)
-    return BuiltCandidate(recipe=recipe, file=name, seconds=seconds)

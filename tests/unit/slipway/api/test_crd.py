@@ -114,11 +114,34 @@ def test_the_rules_are_these() -> None:
             "self.mode == 'Explicit' || !has(self.candidates) || self.candidates.size() == 0",
             "self.mode != 'Explicit' || has(self.candidates) && self.candidates.size() > 0",
         ],
+        ".spec.optimization.candidates[]": [
+            "has(self.pruning) || has(self.quantization) || has(self.precision)",
+            "!has(self.precision) || !has(self.quantization)",
+        ],
+        ".spec.optimization.candidates[].pruning": [
+            (
+                "double(self.value) > 0.0 && (self.method != 'Percentile' || "
+                "double(self.value) < 100.0)"
+            ),
+            (
+                "!has(self.maxPerLayer) || (double(self.maxPerLayer) > 0.0 "
+                "&& double(self.maxPerLayer) <= 1.0)"
+            ),
+        ],
+        ".spec.optimization.candidates[].quantization": [
+            "!has(self.bits) || self.bits in [1, 2, 4, 8]",
+            "!has(self.bits) || self.bits == 8 || self.mode == 'WeightOnly'",
+        ],
         ".spec.validation": [
             (
                 "!has(self.gates) || has(self.dataset) || self.gates.all(g, "
-                "!(g.metric in ['accuracy', 'mean_absolute_error']))"
-            )
+                "!(g.metric in ['accuracy', 'precision', 'recall', 'f1', 'auc', 'top5_accuracy', "
+                "'mean_absolute_error', 'root_mean_squared_error', 'r2']))"
+            ),
+            (
+                "!has(self.gates) || has(self.prices) || self.gates.all(g, "
+                "g.metric != 'cost_per_1000')"
+            ),
         ],
         ".spec.validation.dataset": [
             (

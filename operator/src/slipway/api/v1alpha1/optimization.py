@@ -4,7 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from slipway.api.v1alpha1.base import ApiModel, Name, Rule, RuledModel
+from slipway.api.quantity import parse_decimal
+from slipway.api.v1alpha1.base import Decimal, Duration, Name, Rule, RuledModel, Text
 
 
 class OptimizationMode(StrEnum):
@@ -19,6 +20,8 @@ class Objective(StrEnum):
     """What the pick among the passing candidates is best at."""
 
     MIN_LATENCY_P95 = "MinLatencyP95"
+    MAX_THROUGHPUT = "MaxThroughput"
+    MIN_COST = "MinCost"
     MIN_SIZE = "MinSize"
 
 
@@ -30,26 +33,148 @@ class OnOptimizationFailure(StrEnum):
 
 
 class QuantizationMode(StrEnum):
-    """When activations get their scale: at run time, or from calibration data."""
+    """What is quantised, and when activations get their scale."""
 
     DYNAMIC = "Dynamic"
     STATIC = "Static"
+    HYBRID = "Hybrid"
+    WEIGHT_ONLY = "WeightOnly"
 
 
-class Quantization(ApiModel):
-    """INT8 quantisation."""
+class Calibration(StrEnum):
+    """How static quantisation finds the range of an activation."""
+
+    MIN_MAX = "MinMax"
+    PERCENTILE = "Percentile"
+    ENTROPY = "Entropy"
+
+
+class QuantizedOperator(StrEnum):
+    """Operators that static quantisation may turn to INT8."""
+
+    CONV = "Conv"
+    MATMUL = "MatMul"
+    GEMM = "Gemm"
+
+
+class Quantization(RuledModel):
+    """Quantisation of one variant."""
 
     mode: QuantizationMode = Field(
-        description="Dynamic: MatMul and Gemm. Static: QDQ on Conv, MatMul and Gemm, calibrated."
+        description="Dynamic: MatMul and Gemm, scaled at run time. Static: QDQ, calibrated. "
+        "Hybrid: Conv static, MatMul and Gemm dynamic. WeightOnly: small on disk, unpacked to "
+        "fp32 when it is loaded."
     )
     per_channel: bool = Field(default=True, description="One scale per output channel.")
+    bits: int = Field(
+        default=8,
+        ge=1,
+        le=8,
+        description="Per weight, for WeightOnly: 8, 4, 2 (ternary) or 1 (binary).",
+    )
+    calibration: Calibration = Field(
+        default=Calibration.MIN_MAX, description="Range of activations, for Static and Hybrid."
+    )
+    op_types: tuple[QuantizedOperator, ...] = Field(
+        default=(), max_length=3, description="For Static; absent means all three."
+    )
+    embeddings: bool = Field(
+        default=True, description="Also lookup tables (Gather) become INT8, for Dynamic and Hybrid."
+    )
+    exclude_nodes: tuple[Text, ...] = Field(
+        default=(),
+        max_length=256,
+        description="Nodes that stay fp32, by name (the report lists their sensitivity).",
+    )
+    rules = (
+        Rule(
+            cel="!has(self.bits) || self.bits in [1, 2, 4, 8]",
+            message="bits is {bits}: use 8, 4, 2 or 1",
+            check=lambda q: q.bits in (1, 2, 4, 8),
+        ),
+        Rule(
+            cel="!has(self.bits) || self.bits == 8 || self.mode == 'WeightOnly'",
+            message="bits {bits} needs mode WeightOnly, but mode is {mode}",
+            check=lambda q: q.bits == 8 or q.mode is QuantizationMode.WEIGHT_ONLY,
+        ),
+    )
 
 
-class Candidate(ApiModel):
-    """One variant to build."""
+class Precision(StrEnum):
+    """Floating-point format of the weights."""
+
+    FP16 = "FP16"
+    BF16 = "BF16"
+
+
+class PruningMethod(StrEnum):
+    """Which weights become zero."""
+
+    THRESHOLD = "Threshold"
+    PERCENTILE = "Percentile"
+
+
+class PruningScope(StrEnum):
+    """Over what weights are ranked."""
+
+    GLOBAL = "Global"
+    PER_LAYER = "PerLayer"
+
+
+class Pruning(RuledModel):
+    """Unstructured magnitude pruning: smaller to store, not faster on a CPU."""
+
+    method: PruningMethod = Field(
+        description="Threshold: w = 0 where |w| < value. Percentile: the smallest value % of them."
+    )
+    value: Decimal = Field(description="A magnitude, or a percentage from 0 to 100.")
+    scope: PruningScope = Field(
+        default=PruningScope.GLOBAL, description="For Percentile: rank over all layers or in each."
+    )
+    max_per_layer: Decimal = Field(
+        default="0.9", description="Share of one layer's weights that may go, 0 to 1."
+    )
+    rules = (
+        Rule(
+            cel="double(self.value) > 0.0 && (self.method != 'Percentile' || "
+            "double(self.value) < 100.0)",
+            message="value is {value}: use more than 0, and for Percentile less than 100",
+            check=lambda p: (
+                parse_decimal(p.value) > 0
+                and (p.method is not PruningMethod.PERCENTILE or parse_decimal(p.value) < 100)
+            ),
+        ),
+        Rule(
+            cel="!has(self.maxPerLayer) || (double(self.maxPerLayer) > 0.0 "
+            "&& double(self.maxPerLayer) <= 1.0)",
+            message="maxPerLayer is {maxPerLayer}: use more than 0 and at most 1",
+            check=lambda p: 0 < parse_decimal(p.max_per_layer) <= 1,
+        ),
+    )
+
+
+class Candidate(RuledModel):
+    """One variant to build: any of its parts, applied in this order."""
 
     name: Name = Field(description="Shown as the variant in status and labels.")
-    quantization: Quantization
+    pruning: Pruning | None = Field(default=None, description="Zeroes in the weights.")
+    quantization: Quantization | None = Field(default=None, description="Fewer bits.")
+    precision: Precision | None = Field(
+        default=None,
+        description="FP16: half the size, unpacked to fp32 when it is loaded. BF16: arm64 only.",
+    )
+    rules = (
+        Rule(
+            cel="has(self.pruning) || has(self.quantization) || has(self.precision)",
+            message="candidate {name} changes nothing: set pruning, quantization or precision",
+            check=lambda c: any(p is not None for p in (c.pruning, c.quantization, c.precision)),
+        ),
+        Rule(
+            cel="!has(self.precision) || !has(self.quantization)",
+            message="candidate {name} has both precision and quantization: set one of them",
+            check=lambda c: c.precision is None or c.quantization is None,
+        ),
+    )
 
 
 class Optimization(RuledModel):
@@ -66,6 +191,11 @@ class Optimization(RuledModel):
     )
     candidates: tuple[Candidate, ...] = Field(
         default=(), max_length=16, description="Variants to build, for mode Explicit."
+    )
+    budget: Duration = Field(
+        default="10m",
+        description="Time for building and comparing variants; what does not fit is left out and "
+        "said. fp32 is always measured.",
     )
     on_failure: OnOptimizationFailure = Field(
         default=OnOptimizationFailure.USE_BASELINE,

@@ -5,7 +5,15 @@ from enum import StrEnum
 from pydantic import Field
 
 from slipway.api.quantity import parse_decimal
-from slipway.api.v1alpha1.base import Decimal, FileUri, Name, Rule, RuledModel, Text
+from slipway.api.v1alpha1.base import (
+    ApiModel,
+    Decimal,
+    FileUri,
+    Name,
+    Rule,
+    RuledModel,
+    Text,
+)
 from slipway.api.v1alpha1.model import Storage
 
 
@@ -21,14 +29,40 @@ class GateMetric(StrEnum):
     """What a gate can bound."""
 
     ACCURACY = "accuracy"
+    PRECISION = "precision"
+    RECALL = "recall"
+    F1 = "f1"
+    AUC = "auc"
+    TOP5_ACCURACY = "top5_accuracy"
     MEAN_ABSOLUTE_ERROR = "mean_absolute_error"
+    ROOT_MEAN_SQUARED_ERROR = "root_mean_squared_error"
+    R2 = "r2"
     SQNR_DB = "sqnr_db"
+    COSINE = "cosine"
+    AGREEMENT = "agreement"
     LATENCY_P95_MS = "latency_p95_ms"
     LATENCY_RATIO = "latency_ratio"
+    THROUGHPUT = "throughput"
+    COST_PER_1000 = "cost_per_1000"
+    MEMORY_BYTES = "memory_bytes"
+    LOAD_MS = "load_ms"
     SIZE_BYTES = "size_bytes"
 
 
-LABEL_METRICS = (GateMetric.ACCURACY, GateMetric.MEAN_ABSOLUTE_ERROR)
+CLASSIFICATION_METRICS = (
+    GateMetric.ACCURACY,
+    GateMetric.PRECISION,
+    GateMetric.RECALL,
+    GateMetric.F1,
+    GateMetric.AUC,
+    GateMetric.TOP5_ACCURACY,
+)
+REGRESSION_METRICS = (
+    GateMetric.MEAN_ABSOLUTE_ERROR,
+    GateMetric.ROOT_MEAN_SQUARED_ERROR,
+    GateMetric.R2,
+)
+LABEL_METRICS = CLASSIFICATION_METRICS + REGRESSION_METRICS
 
 
 class ValidationDataset(RuledModel):
@@ -80,9 +114,20 @@ class Gate(RuledModel):
     )
 
 
+class Prices(ApiModel):
+    """What serving costs an hour, in any one currency."""
+
+    cpu_hour: Decimal = Field(description="Of one CPU.")
+    memory_gib_hour: Decimal = Field(default="0", description="Of one GiB of memory.")
+
+
 def _labels_are_there(validation: "Validation") -> bool:
     needs = any(gate.metric in LABEL_METRICS for gate in validation.gates)
     return not needs or validation.dataset is not None
+
+
+def _no_gate(validation: "Validation", metric: GateMetric) -> bool:
+    return all(gate.metric is not metric for gate in validation.gates)
 
 
 class Validation(RuledModel):
@@ -99,6 +144,13 @@ class Validation(RuledModel):
         description="Output that is judged; absent means the first floating-point one.",
     )
     labels: Text = Field(default="labels", description="Array of the data set with the labels.")
+    slices: Text | None = Field(
+        default=None,
+        description="Array of the data set with the name of each row's slice; absent: no slices.",
+    )
+    prices: Prices | None = Field(
+        default=None, description="For cost_per_1000 and objective MinCost."
+    )
     gates: tuple[Gate, ...] = Field(
         default=(), max_length=16, description="All must pass. Absent: accuracy may fall by 0.01."
     )
@@ -106,8 +158,15 @@ class Validation(RuledModel):
     rules = (
         Rule(
             cel="!has(self.gates) || has(self.dataset) || self.gates.all(g, "
-            "!(g.metric in ['accuracy', 'mean_absolute_error']))",
-            message="gates on accuracy or mean_absolute_error need validation.dataset with labels",
+            f"!(g.metric in {[str(m) for m in LABEL_METRICS]}))",
+            message="gates on what labels tell (accuracy, f1, mean_absolute_error and the like) "
+            "need validation.dataset with labels",
             check=_labels_are_there,
+        ),
+        Rule(
+            cel="!has(self.gates) || has(self.prices) || self.gates.all(g, "
+            "g.metric != 'cost_per_1000')",
+            message="a gate on cost_per_1000 needs validation.prices",
+            check=lambda v: v.prices is not None or _no_gate(v, GateMetric.COST_PER_1000),
         ),
     )

@@ -1,0 +1,79 @@
+"""The node that INT8 ruins is found and left alone."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from slipway.api.v1alpha1.optimization import QuantizationMode
+from slipway_optimizer.metrics import sqnr_db
+from slipway_optimizer.passes.build_recipe import build
+from slipway_optimizer.passes.sensitivity import Found, Question, find, quantised_nodes
+from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.refine import without
+from slipway_optimizer.session import Model
+from tests.support.small_models import model_of, save
+
+WIDTH, LAYERS, BAD = 32, 6, "layer3"
+RANDOM = np.random.default_rng(7)
+ROWS = {"x": RANDOM.normal(size=(16, WIDTH)).astype(np.float32)}
+
+
+def network() -> onnx.ModelProto:
+    """A chain in which one layer's input has one huge feature, which its weights ignore."""
+    nodes, weights, last = [], {}, "x"
+    for layer in range(LAYERS):
+        weight = RANDOM.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)).astype(np.float32)
+        if f"layer{layer}" == BAD:
+            nodes.append(helper.make_node("Mul", [last, "spike"], ["spiked"], name="spike"))
+            last, weight[0] = "spiked", 0
+        weights[f"w{layer}"] = weight
+        out = "y" if layer == LAYERS - 1 else f"h{layer}"
+        nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [out], name=f"layer{layer}"))
+        last = out
+    spike = np.ones(WIDTH, np.float32)
+    spike[0] = 1e5
+    shape = ["n", WIDTH]
+    return model_of(
+        nodes,
+        inputs={"x": (TensorProto.FLOAT, shape)},
+        outputs={"y": (TensorProto.FLOAT, shape)},
+        spike=spike,
+        **weights,
+    )
+
+
+def search(folder: Path, mode: QuantizationMode, *, seconds: float = 60) -> tuple[Path, Found]:
+    source = save(folder / "m.onnx", network())
+    question = Question(Recipe(name="q", quantization=mode), "y", 25.0, seconds)
+    return source, find(source, folder, ROWS, question)
+
+
+@pytest.mark.parametrize("mode", [QuantizationMode.STATIC, QuantizationMode.DYNAMIC])
+def test_the_worst_node_comes_first_and_without_it_the_target_is_reached(
+    tmp_path: Path, mode: QuantizationMode
+) -> None:
+    source, found = search(tmp_path, mode)
+    assert found.ranking[0][0] == BAD
+    assert [node for node, _ in found.ranking[1:]] != []
+    assert found.exclude == (BAD,)
+    assert found.reached_db >= 25
+    np.savez(tmp_path / "rows.npz", allow_pickle=False, **ROWS)
+    recipe = without(Recipe(name="q", quantization=mode), found.exclude)
+    build(recipe, source, tmp_path / "q.onnx", str(tmp_path / "rows.npz"))
+    wanted, answers = (
+        Model(p, threads=1).run_rows(ROWS)["y"] for p in (source, tmp_path / "q.onnx")
+    )
+    assert sqnr_db(wanted, answers) == pytest.approx(found.reached_db, abs=3)
+
+
+def test_without_time_nothing_is_claimed(tmp_path: Path) -> None:
+    _, found = search(tmp_path, QuantizationMode.STATIC, seconds=0)
+    assert found.exclude == ()
+    assert {db for _, db in found.ranking} == {200.0}
+
+
+def test_only_quantised_nodes_are_ranked(tmp_path: Path) -> None:
+    assert quantised_nodes(network()) == []
