@@ -29,7 +29,7 @@ from benchmarks.serving import ceiling, models
 from benchmarks.serving.bodies import RPC, Body, body, numbers
 from benchmarks.serving.figures import OURS, Case, Facts, figures, table
 from benchmarks.serving.load import Load, Sample, measure, median, missing_tools
-from benchmarks.serving.servers import PEERS, Serving, ours, peer
+from benchmarks.serving.servers import NATIVE, PEERS, Serving, native, ours, peer
 
 FOLDER: Final = Path.home() / ".cache" / "slipway" / "bench-serving" / "models"
 RESULTS: Final = Path(__file__).parents[1] / "results"
@@ -138,8 +138,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    known = [*PEERS, NATIVE]
     parser.add_argument(
-        "--peers", default="all", help=f"all, none, or some of {','.join(PEERS)} (default: all)"
+        "--peers", default="all", help=f"all, none, or some of {','.join(known)} (default: all)"
     )
     parser.add_argument(
         "--models", default=",".join(models.NAMES), help="some of %(default)s (default: all)"
@@ -150,9 +151,9 @@ def main() -> None:
     options = parser.parse_args()
     if tools := missing_tools():
         raise SystemExit(f"missing tools: apt-get install {' '.join(tools)}")
-    chosen = {"all": list(PEERS), "none": []}.get(options.peers, options.peers.split(","))
-    if unknown := [name for name in chosen if name not in PEERS]:
-        raise SystemExit(f"--peers: {unknown[0]} is none of {', '.join(PEERS)}")
+    chosen = {"all": known, "none": []}.get(options.peers, options.peers.split(","))
+    if unknown := [name for name in chosen if name not in known]:
+        raise SystemExit(f"--peers: {unknown[0]} is none of {', '.join(known)}")
     names = options.models.split(",")
     run = Run(models.write(FOLDER, names), options.seconds, options.rounds)
     _all(run, chosen)
@@ -173,7 +174,13 @@ def _all(run: Run, peers: list[str]) -> None:
         with ours(one, threads=1) as serving:
             limited = Run(one, run.seconds, run.rounds, run.samples, run.raw)
             limited.measure(replace(serving, name=f"{OURS}-1"), kinds)
+    if NATIVE in peers and "tiny" in run.paths:
+        tiny = {"tiny": run.paths["tiny"]}
+        with native(tiny) as serving:
+            Run(tiny, run.seconds, run.rounds, run.samples, run.raw).measure(serving, ("json",))
     for name in peers:
+        if name == NATIVE:
+            continue
         with peer(PEERS[name], run.paths) as serving:
             run.measure(serving, PEERS[name].kinds)
     if "tiny" in run.paths:

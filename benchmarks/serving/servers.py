@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import onnxruntime
+
 from benchmarks.serving.processes import Running, running
 
 OURS: Final = "slipway"
+NATIVE: Final = "native"
+_NATIVE: Final = Path(__file__).parent / "native_peer"
 _SCRIPTS: Final = Path(__file__).parent / "peer_servers"
 _CACHE: Final = Path.home() / ".cache" / "slipway" / "bench-serving"
 _SHARED: Final = ("numpy", "onnxruntime==1.31.*")
@@ -103,6 +107,31 @@ def peer(which: Peer, models: dict[str, Path], *, threads: int = 1) -> Iterator[
     command = [str(environment(which)), str(_SCRIPTS / which.script)]
     ready = which.ready.format(last=list(models)[-1])
     with _started(command, env, which.name, (http, rpc), ready) as found:
+        yield found
+
+
+@contextmanager
+def native(models: dict[str, Path]) -> Iterator[Serving]:
+    """The native peer with the tiny model, built by cargo when it is not there.
+
+    Raises:
+        SystemExit: it cannot be built.
+    """
+    if shutil.which("cargo") is None:
+        raise SystemExit("cargo is missing: install Rust, or leave native out by --peers")
+    target = _CACHE / NATIVE
+    build = ["cargo", "build", "--release", "--quiet", "--target-dir", str(target)]
+    if subprocess.run(build, cwd=_NATIVE, check=False).returncode:
+        raise SystemExit(f"{NATIVE} cannot be built; leave it out by --peers")
+    (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    http = free_port()
+    env = {
+        "BENCH_MODELS": f"tiny={models['tiny'].resolve()}",
+        "BENCH_HTTP": str(http),
+        "ORT_DYLIB_PATH": str(library),
+    }
+    command = [str(target / "release" / "native-peer")]
+    with _started(command, env, NATIVE, (http, 0), "/v2/health/ready") as found:
         yield found
 
 
