@@ -24,6 +24,7 @@ _LARGE: Final = 1 << 16  # parts above this are sent without joining them first
 _MAX_PIPELINED: Final = 16
 _LINGER_SECONDS: Final = 2.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_VERSIONS: Final = ("1.1", "1.0")
 _CLOSE: Final = b"connection: close\r\n"
 
 
@@ -48,6 +49,7 @@ class Connection(asyncio.Protocol):
         self._linger = 0.0
         self._unparsed = 0
         self._refused = False
+        self._ended = False  # the last answer has been written
         self.on_message_begin()
         self._partial = False  # whether a request has begun and not ended
 
@@ -74,7 +76,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; it calls the methods below."""
-        if self._refused:
+        if self._refused or self._ended:
             return  # the answer is on its way; the rest is read only so that it can arrive
         self._unparsed += len(data)  # a line that never ends reaches no callback
         try:
@@ -82,9 +84,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            if not self._refused:
-                self._refuse(400, f"the request is not valid HTTP/1.1: {_reason(error)}")
-        if self._unparsed > self._limits.head and not self._refused:
+            self._refuse(400, f"the request is not valid HTTP/1.1: {_reason(error)}")
+        if self._unparsed > self._limits.head:
             self._refuse_head()
 
     def pause_writing(self) -> None:
@@ -122,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._head.add(name, value)
             return
         self._head.size += len(name) + len(value) + 4  # trailers change nothing
-        if self._head.size > self._limits.head and not self._refused:
+        if self._head.size > self._limits.head:
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
@@ -131,10 +132,12 @@ class Connection(asyncio.Protocol):
         self._unparsed = 0
         if self._refused:
             return
-        head = self._head
+        head, version = self._head, self._parser.get_http_version()
         if head.size > self._limits.head:
             self._refuse_head()
-        elif head.hosts != 1 and (head.hosts or self._parser.get_http_version() == "1.1"):
+        elif version not in _VERSIONS:
+            self._refuse(400, f"the request is not valid HTTP/1.1: version {version}")
+        elif head.hosts != 1 and (head.hosts or version == "1.1"):
             self._refuse(400, "the request needs exactly one Host header")
         elif head.refusal is not None:
             self._refuse(*head.refusal)
@@ -324,6 +327,8 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer with an error when its turn comes, read nothing more, close."""
+        if self._refused or self._ended:
+            return
         self._refused = True
         self._body = []
         self._continue = False
@@ -364,6 +369,7 @@ class Connection(asyncio.Protocol):
     def _finish(self, transport: asyncio.Transport) -> None:
         """Close; after a refusal leave the peer time to read it, or a reset would eat it."""
         self._waiting.clear()
+        self._ended = True
         if self._refused and transport.can_write_eof():
             transport.write_eof()
             self._linger = self._loop.time() + _LINGER_SECONDS
