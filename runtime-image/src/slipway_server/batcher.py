@@ -6,9 +6,7 @@ other on one worker thread, so that the loop keeps reading, answering and probin
 
 import asyncio
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final
@@ -18,7 +16,10 @@ from slipway_server.engine import Session
 from slipway_server.errors import DeadlineExpired, Overloaded
 
 _LOOP_SHARE_SECONDS: Final = 0.005  # inline runs give the loop a turn after this time
-_TOO_LONG_SECONDS: Final = 0.02  # an inline run that costs so much CPU was the last one
+_TOO_LONG_SECONDS: Final = 0.02  # of an inline run
+# So many of them in a row were the last ones: a CPU quota stops the process for up to 0.1 s at any
+# moment, which says nothing of the model.
+_TOO_MANY: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +55,8 @@ class Batcher:
         *,
         limits: QueueLimits,
         loop: asyncio.AbstractEventLoop,
-        spent: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Make a batcher.
-
-        Args:
-            session: the model.
-            policy: learnt at warm-up.
-            limits: of what waits.
-            loop: where it lives.
-            spent: CPU seconds of this thread so far. Not the wall clock: a CPU quota stops the
-                process for up to 0.1 s at any moment, and says nothing of the model.
-        """
         self._session = session
-        self._spent = spent
         self._outputs = session.outputs
         self._policy = policy
         self._limits = limits
@@ -78,6 +67,7 @@ class Batcher:
         self._scheduled = False
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._inline = policy.inline
+        self._long = 0
         if not policy.inline:
             self._leave_loop()
 
@@ -123,20 +113,19 @@ class Batcher:
         if not self._inline:
             self._start()
             return
-        start, before = self._loop.time(), self._spent()
+        start = before = self._loop.time()
         while jobs := self._take():
             outcomes = run_together(self._session.run, jobs, self._outputs)
-            spent = self._spent()
-            if spent - before > _TOO_LONG_SECONDS:
+            after = self._loop.time()
+            self._long = self._long + 1 if after - before > _TOO_LONG_SECONDS else 0
+            if self._long == _TOO_MANY:
                 self._leave_loop()
             self._deliver(jobs, outcomes)
-            if self._queue and (
-                self._loop.time() - start > _LOOP_SHARE_SECONDS or not self._inline
-            ):
+            if self._queue and (after - start > _LOOP_SHARE_SECONDS or not self._inline):
                 self._scheduled = True
                 self._loop.call_soon(self._tick)
                 return
-            before = spent
+            before = after
 
     def _leave_loop(self) -> None:
         """Run on a thread from now on.

@@ -182,43 +182,30 @@ async def test_an_answer_that_cannot_be_delivered_loses_no_other() -> None:
     assert isinstance(problems[0]["exception"], KeyError)
 
 
-async def test_a_model_that_turns_out_slow_leaves_the_loop_for_good() -> None:
+async def runs_on_the_loop(*values: int) -> list[bool]:
+    """Which runs were on the loop; the model is slow (or the process paused) on nines."""
     threads: list[threading.Thread] = []
-    spent = [0.0]
 
     def slow_for_nines(feeds: Mapping[str, Array]) -> list[Array]:
         threads.append(threading.current_thread())
-        spent[0] += 0.03 if feeds["x"][0, 0] == 9 else 0.0
+        if feeds["x"][0, 0] == 9:
+            time.sleep(0.025)
         return double(feeds)
 
-    target = Batcher(
-        FakeSession(slow_for_nines),
-        BatchPolicy(max_rows=1, inline=True),
-        limits=QueueLimits(),
-        loop=asyncio.get_running_loop(),
-        spent=lambda: spent[0],
-    )
-    for value in (1, 9, 2, 3):
+    target = batcher(FakeSession(slow_for_nines), BatchPolicy(max_rows=1, inline=True))
+    for value in values:
         (waiter,) = submitted(target, Waiter(rows(value)))
         assert await waiter.value() == 2 * value
-    main = threading.main_thread()
-    assert [thread is main for thread in threads] == [True, True, False, False]
     target.close()
+    return [thread is threading.main_thread() for thread in threads]
+
+
+async def test_a_model_that_turns_out_slow_leaves_the_loop_for_good() -> None:
+    assert await runs_on_the_loop(1, 9, 9, 9, 1, 9) == [True, True, True, True, False, False]
 
 
 async def test_a_pause_of_the_process_is_no_fault_of_the_model() -> None:
-    threads: list[threading.Thread] = []
-
-    def paused(feeds: Mapping[str, Array]) -> list[Array]:
-        threads.append(threading.current_thread())
-        time.sleep(0.03)  # as a CPU quota stops a process: no CPU is spent
-        return double(feeds)
-
-    target = batcher(FakeSession(paused), BatchPolicy(max_rows=1, inline=True))
-    for value in (1, 2):
-        (waiter,) = submitted(target, Waiter(rows(value)))
-        assert await waiter.value() == 2 * value
-    assert set(threads) == {threading.main_thread()}
+    assert await runs_on_the_loop(9, 1, 9, 9, 1, 9, 1) == [True] * 7
 
 
 async def test_a_bug_in_the_worker_reaches_the_door() -> None:
