@@ -6,7 +6,7 @@ DEMO_VENV := .venv-demo
 SOURCES := operator/src runtime-image/src tests benchmarks examples
 MODULES := slipway slipway_operator slipway_local slipway_cli
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all e2e check fix generate cluster-up cluster-down images lock clean \
+.PHONY: help demo test test-all e2e check fix generate cluster-up cluster-down images lock clean campaign \
   bench-operator bench-local bench-serving bench-optimizer
 
 help: ## show this
@@ -53,6 +53,9 @@ cluster-down: ## end it and leave nothing
 
 images: ## build the container images with docker, podman or buildah
 	runtime-image/build-images.sh
+
+campaign: $(VENV)/.installed ## fuzz every parser, 10^6 inputs each (OPTIONS="--seconds 60" for less)
+	$(VENV)/bin/python -m tests.fuzz $(OPTIONS)
 
 bench-operator: $(VENV)/.installed ## writes, memory and speed against a real kube-apiserver
 	$(VENV)/bin/python -m benchmarks.control_plane
