@@ -23,6 +23,7 @@ demo-python:
 test: $(VENV)/.installed ## every test that needs no cluster
 	@$(VENV)/bin/python -m tests.cluster build s3 || echo "versitygw could not be built: tests of S3 are skipped (set SLIPWAY_TEST_S3_ENDPOINT to use a server of yours)"
 	@$(VENV)/bin/python -m tests.cluster build helm || echo "helm could not be built: tests of the chart are skipped"
+	@$(VENV)/bin/python -m tests.cluster build http2 || echo "h2spec and grpc-go could not be built: tests with them are skipped"
 	$(VENV)/bin/python -m pytest --ignore=tests/e2e -n 2 --dist loadfile
 
 e2e: $(VENV)/.installed ## the lifecycle on a real Kubernetes: KUBECONFIG's, else one built and started here (root, Debian)

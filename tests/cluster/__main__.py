@@ -16,6 +16,7 @@ _BUILDS = {
     "all": golang.EVERYTHING,
     "api": golang.API,
     "helm": golang.HELM,
+    "http2": golang.HTTP2,
     "s3": golang.S3,
 }
 

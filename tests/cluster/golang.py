@@ -49,7 +49,8 @@ class Module:
     def output(self) -> Path:
         """The folder of the built programs: another one for other versions or flags."""
         digest = hashlib.sha256()
-        for part in (self.source / "go.mod", self.source / "go.sum"):
+        ours = sorted(self.source.rglob("*.go"))
+        for part in (self.source / "go.mod", self.source / "go.sum", *ours):
             digest.update(part.read_bytes())
         digest.update(" ".join([*self.flags, platform.machine()]).encode())
         return cache() / "bin" / f"{self.folder}-{digest.hexdigest()[:12]}"
@@ -93,14 +94,24 @@ MODULES = [
         {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
         {},
     ),
+    Module(
+        "http2",
+        {
+            "h2spec": "github.com/summerwind/h2spec/cmd/h2spec",
+            "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+            "grpcgo": "slipway.dev/tests/cluster/http2/grpcgo",
+        },
+        {},
+    ),
 ]
 
 API = ("etcd", "kube-apiserver", "kubectl")
 S3 = ("versitygw",)
 HELM = ("helm",)
+HTTP2 = ("h2spec", "grpcurl", "grpcgo")
 EVERYTHING = tuple(name for module in MODULES for name in module.programs)
 CONTROLLERS = (*API, "kube-controller-manager", "kube-scheduler")
-CLUSTER = tuple(name for name in EVERYTHING if name not in {"versitygw", "helm"})
+CLUSTER = tuple(name for name in EVERYTHING if name not in {"versitygw", "helm", *HTTP2})
 
 
 def program(name: str) -> Path:

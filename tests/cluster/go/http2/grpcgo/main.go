@@ -1,0 +1,116 @@
+// A client on grpc-go: what Go programs do to a server, and what they see.
+//
+//	grpcgo ADDRESS calls COUNT PARALLEL SIZE   unary calls; prints {"ok": N, "errors": {...}}
+//	grpcgo ADDRESS deadline                    a call that takes longer than its deadline
+//	grpcgo ADDRESS cancel COUNT                calls that are cancelled while they run
+//	grpcgo ADDRESS gzip SIZE                   a compressed call
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+)
+
+const echo, slow = "/t.T/Echo", "/t.T/Slow"
+
+// raw is a codec of messages that are bytes already.
+type raw struct{}
+
+func (raw) Name() string                       { return "proto" }
+func (raw) Marshal(v any) ([]byte, error)      { return *v.(*[]byte), nil }
+func (raw) Unmarshal(data []byte, v any) error { *v.(*[]byte) = bytes.Clone(data); return nil }
+
+type result struct {
+	Ok     int            `json:"ok"`
+	Errors map[string]int `json:"errors"`
+	mutex  sync.Mutex
+}
+
+func (r *result) add(err error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if err == nil {
+		r.Ok++
+	} else {
+		r.Errors[status.Code(err).String()]++
+	}
+}
+
+func call(conn *grpc.ClientConn, path string, timeout time.Duration, size int, opts ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	request, answer := bytes.Repeat([]byte("x"), size), []byte{}
+	if err := conn.Invoke(ctx, path, &request, &answer, opts...); err != nil {
+		return err
+	}
+	if !bytes.Equal(request, answer) {
+		return fmt.Errorf("another answer of %d bytes", len(answer))
+	}
+	return nil
+}
+
+func number(place int) int {
+	value, err := strconv.Atoi(os.Args[place])
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func main() {
+	encoding.RegisterCodec(raw{})
+	conn, err := grpc.NewClient("passthrough:///"+os.Args[1],
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	found := &result{Errors: map[string]int{}}
+	switch os.Args[2] {
+	case "calls":
+		var group sync.WaitGroup
+		count, parallel, size := number(3), number(4), number(5)
+		for range parallel {
+			group.Go(func() {
+				for range count / parallel {
+					found.add(call(conn, echo, 30*time.Second, size))
+				}
+			})
+		}
+		group.Wait()
+	case "deadline":
+		found.add(call(conn, slow, 20*time.Millisecond, 1))
+	case "cancel":
+		var group sync.WaitGroup
+		for range number(3) {
+			group.Go(func() {
+				ctx, cancel := context.WithCancel(context.Background())
+				time.AfterFunc(5*time.Millisecond, cancel)
+				request, answer := []byte{1}, []byte{}
+				found.add(conn.Invoke(ctx, slow, &request, &answer))
+			})
+		}
+		group.Wait()
+		found.add(call(conn, echo, 30*time.Second, 10))
+	case "gzip":
+		found.add(call(conn, echo, 30*time.Second, number(3), grpc.UseCompressor("gzip")))
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(found); err != nil {
+		panic(err)
+	}
+}

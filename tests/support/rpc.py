@@ -1,0 +1,175 @@
+"""A gRPC server of ours with small methods, on the loop of the test, and a client of raw bytes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from slipway_server.transport.h2 import frames
+from slipway_server.transport.h2.server import Http2Server
+from slipway_server.transport.rpc import GrpcLimits, Methods, RpcRefused
+from tests.support import h2
+
+HOST = "127.0.0.1"
+
+
+@dataclass(slots=True)
+class Service:
+    """Methods to be called, and what became of the calls.
+
+    Attributes:
+        gate: ``/t.T/Wait`` answers when it is set.
+        running: how many calls wait at the gate.
+        cancelled: how many were given up while they did.
+    """
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    running: int = 0
+    cancelled: int = 0
+
+    def methods(self) -> Methods:
+        """All of them."""
+        unary = {
+            "/t.T/Echo": self.echo,
+            "/t.T/Wait": self.wait,
+            "/t.T/Slow": self.slow,
+            "/t.T/Bug": self.bug,
+            "/t.T/No": self.no,
+            "/t.T/Large": self.large,
+        }
+        return Methods(unary, {"/t.T/Stream": self.echo}, (("slipway-revision", "m-1"),))
+
+    async def echo(self, request: bytes, *, seconds: float | None) -> bytes:
+        """Its own request."""
+        del seconds
+        return bytes(request)
+
+    async def wait(self, request: bytes, *, seconds: float | None) -> bytes:
+        """When the gate opens."""
+        del seconds
+        self.running += 1
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+        return bytes(request)
+
+    async def slow(self, request: bytes, *, seconds: float | None) -> bytes:
+        """After a tenth of a second."""
+        del seconds
+        await asyncio.sleep(0.1)
+        return bytes(request)
+
+    async def bug(self, request: bytes, *, seconds: float | None) -> bytes:
+        """What nobody expects."""
+        del request, seconds
+        raise RuntimeError("secret detail")
+
+    async def no(self, request: bytes, *, seconds: float | None) -> bytes:
+        """A refusal with any text."""
+        del seconds
+        raise RpcRefused("NOT_FOUND", bytes(request).decode())
+
+    async def large(self, request: bytes, *, seconds: float | None) -> bytes:
+        """As many bytes as the request says."""
+        del seconds
+        return bytes(int(bytes(request)))
+
+
+@dataclass(slots=True)
+class Running:
+    """A server that listens."""
+
+    server: Http2Server
+    service: Service
+    port: int
+
+    def pass_time(self, seconds: float) -> None:
+        """Let every connection look at a clock that is so much ahead."""
+        now = asyncio.get_running_loop().time() + seconds
+        for connection in tuple(self.server.connections):
+            connection.check_time(now)
+
+
+@contextlib.asynccontextmanager
+async def serving(limits: GrpcLimits | None = None) -> AsyncIterator[Running]:
+    """A server, until the block ends."""
+    service = Service()
+    server = Http2Server(service.methods(), limits or GrpcLimits())
+    port = await server.start(HOST, 0)
+    try:
+        yield Running(server, service, port)
+    finally:
+        await server.stop(0.0)
+
+
+class Client:
+    """A connection of raw bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def send(self, *parts: bytes) -> None:
+        """Bytes to the server."""
+        self._writer.write(b"".join(parts))
+
+    async def drained(self) -> None:
+        """Wait until the system has taken what was sent."""
+        await self._writer.drain()
+
+    async def frame(self) -> h2.Frame:
+        """The next frame."""
+        async with asyncio.timeout(20):
+            head = await self._reader.readexactly(frames.HEAD_SIZE)
+            high, low, kind, flags, stream = frames.HEAD.unpack(head)
+            return h2.Frame(kind, flags, stream, await self._reader.readexactly(high << 8 | low))
+
+    async def next(self, *kinds: int) -> h2.Frame:
+        """The next frame of these kinds; others are passed over."""
+        while True:
+            frame = await self.frame()
+            if frame.kind in kinds:
+                return frame
+
+    async def answer(self, stream: int) -> tuple[bytes, dict[bytes, bytes]]:
+        """Body and last header list of a stream."""
+        body, lists = b"", []
+        while True:
+            frame = await self.next(frames.DATA, frames.HEADERS)
+            assert frame.stream == stream
+            if frame.kind == frames.DATA:
+                body += frame.payload
+            else:
+                lists += h2.blocks([frame])
+            if frame.flags & frames.END_STREAM:
+                return body, lists[-1] if lists else {}
+
+    async def rest(self) -> bytes:
+        """Everything until the server ends the connection."""
+        async with asyncio.timeout(20):
+            try:
+                return await self._reader.read()
+            except ConnectionError:
+                return b""
+
+    def close(self) -> None:
+        """End the connection."""
+        self._writer.close()
+
+
+@contextlib.asynccontextmanager
+async def connected(port: int, *, hello: bytes = h2.HELLO) -> AsyncIterator[Client]:
+    """A connection on which the client's settings were sent."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    client = Client(reader, writer)
+    try:
+        client.send(hello)
+        yield client
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
