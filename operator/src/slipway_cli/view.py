@@ -95,7 +95,7 @@ def describe(resource: Object, events: list[Object], now: datetime) -> Iterator[
     """The story of one resource, with its numbers."""
     meta, status = resource["metadata"], parse_status(resource)
     yield f"{meta['namespace']}/{meta['name']}: {status.phase}"
-    yield f"  {status.message}"
+    yield f"  {status.message or 'the operator has not looked at it yet'}"
     yield f"  url: {status.url or _ABSENT}"
     for role, revision in (("stable", status.stable), ("canary", status.canary)):
         if revision is not None:
@@ -112,7 +112,8 @@ def describe(resource: Object, events: list[Object], now: datetime) -> Iterator[
     for rejected in status.rejected_revisions:
         yield f"refused: {rejected.revision} {rejected.reason} at {rejected.time}"
         yield f"  {rejected.message}"
-    yield "conditions:"
+    if status.conditions:
+        yield "conditions:"
     for condition in status.conditions:
         yield f"  {condition.type}={condition.status} {condition.reason}: {condition.message}"
     if status.phases:
