@@ -16,6 +16,7 @@ import numpy as np
 from backports import zstd
 
 from slipway.errors import Invalid
+from slipway_server.observe import Request
 from slipway_server.protocol import v2_client, v2_grpc
 from slipway_server.protocol.binary_tensors import read_tensor, write_tensor
 from slipway_server.protocol.mindspore import MindSpore
@@ -204,6 +205,7 @@ class _Owner:
         self.connections: set[Connection] = set()
         self.date = b""
         self.now = 0.0
+        self.observer: Callable[[Request], None] | None = None
         self.handle: Callable[[Exchange], None] = _echo
         self.refuse: Callable[[Exchange, int, str], None] = _refuse
 

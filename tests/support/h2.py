@@ -90,7 +90,7 @@ class Recorder:
 
     requests: dict[int, Stream] = field(default_factory=dict)
     events: list[tuple[str, int]] = field(default_factory=list)
-    bodies: dict[int, bytes] = field(default_factory=dict)
+    bodies: dict[int, bytearray] = field(default_factory=dict)
 
     def on_request(self, stream: Stream, *, ended: bool) -> None:
         """See ``Handler``."""
@@ -99,7 +99,7 @@ class Recorder:
 
     def on_data(self, stream: Stream, data: Bytes, *, ended: bool) -> None:
         """See ``Handler``."""
-        self.bodies[stream.id] = self.bodies.get(stream.id, b"") + bytes(data)
+        self.bodies.setdefault(stream.id, bytearray()).extend(data)
         if ended:
             self.events.append(("end", stream.id))
 

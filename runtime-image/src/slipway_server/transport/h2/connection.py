@@ -194,9 +194,7 @@ class Connection:
         """See ``Target.take``."""
         if number == 0:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "DATA on stream 0")
-        if useful >= Credit.LARGE:
-            self.credit.earn(Credit.DATA)
-        elif useful < Credit.SMALL and not ends:
+        if useful < Credit.SMALL and not ends:
             self.credit.spend(Credit.FRAME)
         self._recv_left -= length
         if self._recv_left < 0:
@@ -223,6 +221,8 @@ class Connection:
             stream.recv_left += stream.recv_used
             stream.recv_used = 0
         stream.received += useful
+        if useful >= Credit.LARGE:
+            self.credit.earn(Credit.DATA)
         return stream
 
     def _on_late_data(self, number: int) -> None:

@@ -106,7 +106,8 @@ class RpcConnection(asyncio.Protocol):
         if self._closing:
             return  # read only so that what was written can arrive
         self._h2.receive(data)
-        self._flush()
+        if self._sender.out:
+            self._flush()
         if self._holding and self._h2.drained:
             self._later(_SETTLE_SECONDS, self._release)
 
