@@ -89,6 +89,11 @@ class Env(StrEnum):
     LOG_FORMAT = "SLIPWAY_LOG_FORMAT"  # text | json
     DRAIN_SECONDS = "SLIPWAY_DRAIN_SECONDS"  # a server goes on as before after SIGTERM
     GRACE_SECONDS = "SLIPWAY_GRACE_SECONDS"  # from SIGTERM to a server's end at the latest
+    TLS_CERTIFICATE = "SLIPWAY_TLS_CERTIFICATE"  # files of a server, read again when they change
+    TLS_KEY = "SLIPWAY_TLS_KEY"
+    TOKEN_FILE = "SLIPWAY_TOKEN_FILE"  # noqa: S105 - the name of a file
+    ACCESS_LOG = "SLIPWAY_ACCESS_LOG"  # json: a line on stdout for every request
+    SPANS = "SLIPWAY_SPANS"  # otlp: OpenTelemetry's own variables say where to
 
 
 class OperatorEnv(StrEnum):

@@ -16,6 +16,14 @@ from slipway.errors import Invalid, SlipwayError, Transient  # noqa: E402
 
 _LOG = logging.getLogger("slipway_server")
 _COMMANDS = ("serve", "replay")
+_VARIABLES = {  # options that say the same as a variable, and win
+    "grpc_transport": Env.GRPC_TRANSPORT,
+    "tls_certificate": Env.TLS_CERTIFICATE,
+    "tls_key": Env.TLS_KEY,
+    "token_file": Env.TOKEN_FILE,
+    "access_log": Env.ACCESS_LOG,
+    "spans": Env.SPANS,
+}
 _DESCRIPTION = """\
 Serve ONNX models: Open Inference Protocol v2 (REST and gRPC), KServe V1, TensorFlow Serving,
 TorchServe and MindSpore Serving REST, Prometheus metrics. docs/serving.md has an example of each.
@@ -54,8 +62,8 @@ def _serve(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     from slipway_server.lifecycle import StartFailed, serve
     from slipway_server.settings import Listen, local_settings, pod_settings
 
-    if options.grpc_transport is not None:
-        env = {**env, Env.GRPC_TRANSPORT: options.grpc_transport}
+    given = {variable: getattr(options, name) for name, variable in _VARIABLES.items()}
+    env = {**env, **{variable: value for variable, value in given.items() if value is not None}}
     targets = list(options.model)
     if options.target is not None:
         targets.append((options.name, options.target))
@@ -140,6 +148,15 @@ def _parser() -> argparse.ArgumentParser:
         "--grpc-transport",
         choices=("own", "grpc.aio"),
         help="who speaks HTTP/2 (default: SLIPWAY_GRPC_TRANSPORT, else own)",
+    )
+    serve.add_argument("--tls-certificate", metavar="FILE", help="PEM; TLS on both ports")
+    serve.add_argument("--tls-key", metavar="FILE", help="PEM, without a password")
+    serve.add_argument("--token-file", metavar="FILE", help="whose bearer token clients must show")
+    serve.add_argument(
+        "--access-log", choices=("json", "off"), help="a line on stdout for every request"
+    )
+    serve.add_argument(
+        "--spans", choices=("otlp", "off"), help="OpenTelemetry; needs the extra otel"
     )
     commands.add_parser(
         "replay", help="send an artifact's stored feeds to two revisions and compare the answers"

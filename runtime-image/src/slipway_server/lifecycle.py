@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from slipway.errors import Invalid, SlipwayError
 from slipway_server import cpu
+from slipway_server.doors.guard import TokenGuard
 from slipway_server.doors.rest import RestDoor
 from slipway_server.logs import with_fields
-from slipway_server.settings import GrpcTransport, ServerSettings
+from slipway_server.observe import AccessLog, Observer, together
+from slipway_server.settings import Access, GrpcTransport, ServerSettings
 from slipway_server.startup import Phases, Prepared, prepare, reason_of
 from slipway_server.state import Model, State
 from slipway_server.transport.exchange import HttpLimits
 from slipway_server.transport.http import HttpServer
+from slipway_server.transport.tls import TlsFiles
 
 if TYPE_CHECKING:  # imported beside the download
     from slipway_server.doors.grpc import GrpcDoor
@@ -32,6 +35,7 @@ if TYPE_CHECKING:  # imported beside the download
 _LOG = logging.getLogger("slipway_server.lifecycle")
 _TICK_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = 0.02
+_REFRESH_SECONDS: Final = 1.0
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 _BODY_SHARE: Final = 4  # bodies in flight may take this part of the memory limit
 _T = TypeVar("_T")
@@ -61,7 +65,10 @@ async def serve(settings: ServerSettings, started: float) -> None:
     Raises:
         StartFailed: it never became ready.
     """
-    server = _Server(settings, started)
+    try:
+        server = _Server(settings, started)
+    except Invalid as error:
+        raise StartFailed("SettingsInvalid", error) from error
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -92,12 +99,25 @@ class _Server:
         self._settings = settings
         self._started = started
         self._loop = asyncio.get_running_loop()
+        access = settings.access
+        self._tls: TlsFiles | None = None
+        if access.certificate is not None and access.key is not None:
+            self._tls = TlsFiles(access.certificate, access.key)
+        self._guard = None if access.token is None else TokenGuard(access.token)
+        self._observers = _observers(access)
         self._state = State([served.identity for served in settings.models])
-        self._rest = RestDoor(self._state, clock=self._loop.time)
-        self._http = HttpServer(self._rest.handle, self._rest.refuse, limits=_limits(settings))
+        self._rest = RestDoor(self._state, clock=self._loop.time, guard=self._guard)
+        self._http = HttpServer(
+            self._rest.handle,
+            self._rest.refuse,
+            limits=_limits(settings),
+            tls=self._tls,
+            observer=together(self._observers),
+        )
         self._grpc: GrpcDoor | None = None
         self._rpc: RpcServer | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._refresher: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Open the doors, prepare the model, let the traffic in."""
@@ -121,6 +141,7 @@ class _Server:
             else:
                 facts = summary
         self._tick()
+        self._refresh()
         _settle_garbage()
         total = time.monotonic() - self._started
         for model in self._state.models:
@@ -162,21 +183,26 @@ class _Server:
 
     def close(self) -> None:
         """End all connections and timers."""
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for timer in (self._ticker, self._refresher):
+            if timer is not None:
+                timer.cancel()
         self._http.close()
         for model in self._state.models:
             if model.plane is not None:
                 model.plane.close()
+        for observer in self._observers:
+            observer.close()
 
     async def _open_rpc(self) -> int:
         """Open the gRPC door, once its library is imported; returns its port."""
         settings = self._settings
         kind = await _in_thread(self._loop, partial(_import_rpc, settings.grpc_transport))
-        from slipway_server.doors.grpc import GrpcDoor
+        from slipway_server.doors.grpc import GrpcDoor, allows
         from slipway_server.transport.rpc import GrpcLimits, Methods
 
-        self._grpc = GrpcDoor(self._state, clock=self._loop.time)
+        self._grpc = GrpcDoor(
+            self._state, clock=self._loop.time, observer=together(self._observers)
+        )
         limits = GrpcLimits(
             buffered=self._http.limits.buffered,
             connection_age=settings.concurrency.max_connection_age_seconds,
@@ -184,7 +210,12 @@ class _Server:
         )
         single = self._state.single
         trailers = tuple(single.labels.items()) if single is not None else ()
-        self._rpc = kind(Methods(self._grpc.methods(), trailers=trailers), limits)
+        methods = Methods(
+            self._grpc.methods(),
+            trailers=trailers,
+            allows=None if self._guard is None else partial(allows, self._guard),
+        )
+        self._rpc = kind(methods, limits, tls=self._tls)
         try:
             return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
         except Invalid as error:
@@ -216,12 +247,33 @@ class _Server:
             self._grpc.open(model, signature)
         model.plane = Dataplane(signature, batcher, timeout=concurrency.timeout_seconds)
 
+    def _refresh(self) -> None:
+        """Follow certificates and tokens that are renewed."""
+        if self._tls is None and self._guard is None:
+            return
+        if self._tls is not None:
+            self._tls.refresh()
+        if self._guard is not None:
+            self._guard.refresh()
+        self._refresher = self._loop.call_later(_REFRESH_SECONDS, self._refresh)
+
     def _tick(self) -> None:
         """Answer requests that are late even while the model is busy."""
         for model in self._state.models:
             if model.plane is not None:
                 model.plane.expire(self._loop.time())
         self._ticker = self._loop.call_later(_TICK_SECONDS, self._tick)
+
+
+def _observers(access: Access) -> list[Observer]:
+    found: list[Observer] = []
+    if access.log:
+        found.append(AccessLog())
+    if access.spans:
+        from slipway_server.spans import Spans
+
+        found.append(Spans())
+    return found
 
 
 def _summary(model: Model, prepared: Prepared, seconds: dict[str, float]) -> dict[str, object]:

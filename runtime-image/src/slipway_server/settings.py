@@ -83,6 +83,24 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask, and what is told of it.
+
+    Attributes:
+        certificate, key: files of TLS on both ports; absent means none.
+        token: file with the bearer token; absent means that everybody may ask.
+        log: whether each request is a line on stdout.
+        spans: whether each request is a span of OpenTelemetry.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    token: Path | None = None
+    log: bool = False
+    spans: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ServedModel:
     """A model to serve, and where its bytes are."""
 
@@ -109,6 +127,7 @@ class ServerSettings:
     drain_seconds: float = 0.0
     grace_seconds: float = _GRACE_SECONDS
     grpc_transport: GrpcTransport = GrpcTransport.OWN
+    access: Access = field(default_factory=Access)
 
 
 def pod_settings(env: Mapping[str, str]) -> ServerSettings:
@@ -139,6 +158,7 @@ def pod_settings(env: Mapping[str, str]) -> ServerSettings:
         drain_seconds=_number(env, Env.DRAIN_SECONDS, _POD_DRAIN_SECONDS),
         grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
         grpc_transport=_transport(env),
+        access=_access(env),
     )
 
 
@@ -167,6 +187,7 @@ def local_settings(
         drain_seconds=_number(env, Env.DRAIN_SECONDS, 0.0),
         grace_seconds=_number(env, Env.GRACE_SECONDS, _GRACE_SECONDS),
         grpc_transport=_transport(env),
+        access=_access(env),
     )
 
 
@@ -222,6 +243,31 @@ def _name(text: str) -> str:
             "and '-' (--name)"
         )
     return text
+
+
+def _access(env: Mapping[str, str]) -> Access:
+    certificate, key = _path(env, Env.TLS_CERTIFICATE), _path(env, Env.TLS_KEY)
+    if (certificate is None) != (key is None):
+        raise Invalid(f"only one of {Env.TLS_CERTIFICATE} and {Env.TLS_KEY} is set: set both")
+    return Access(
+        certificate=certificate,
+        key=key,
+        token=_path(env, Env.TOKEN_FILE),
+        log=_switch(env, Env.ACCESS_LOG, "json"),
+        spans=_switch(env, Env.SPANS, "otlp"),
+    )
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    text = env.get(name)
+    return Path(text) if text else None
+
+
+def _switch(env: Mapping[str, str], name: str, on: str) -> bool:
+    text = env.get(name) or "off"
+    if text not in (on, "off"):
+        raise Invalid(f"{name} is '{text[:40]}': use {on} or off")
+    return text == on
 
 
 def _transport(env: Mapping[str, str]) -> GrpcTransport:

@@ -11,28 +11,37 @@ from slipway.contract import Outcome
 from slipway.errors import SlipwayError
 from slipway_server.batch import Outcome as Answer
 from slipway_server.doors import outcomes
+from slipway_server.doors.guard import TokenGuard
 from slipway_server.errors import NonFiniteOutput
+from slipway_server.observe import Request, Tell
 from slipway_server.protocol import v2_grpc
 from slipway_server.protocol.pb import health_pb2 as health
 from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
 from slipway_server.protocol.tensors import Signature, TensorSpec
 from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.state import Model, State
-from slipway_server.transport.rpc import Method, RpcRefused
+from slipway_server.transport.rpc import PARENT, Method, RpcRefused
 
 _LOG = logging.getLogger("slipway_server.rpc")
 SERVICE: Final = "inference.GRPCInferenceService"
 HEALTH: Final = "grpc.health.v1.Health"
 _DOOR: Final = "grpc"
+_INFER: Final = f"{SERVICE}/ModelInfer"
+_OPEN: Final = frozenset(
+    (f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", f"/{HEALTH}/Check", f"/{HEALTH}/Watch")
+)
 _M = TypeVar("_M", bound=Message)
 
 
 class GrpcDoor:
     """The methods by path; each message names its model."""
 
-    def __init__(self, state: State, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, state: State, *, clock: Callable[[], float], observer: Tell | None = None
+    ) -> None:
         self._state = state
         self._clock = clock
+        self._observer = observer
         self._codecs: dict[str, V2Grpc] = {}
 
     def open(self, model: Model, signature: Signature) -> None:
@@ -66,9 +75,10 @@ class GrpcDoor:
             raise RpcRefused(fault.code, outcomes.text_of(error)) from error
         metrics = model.metrics
         metrics.in_flight += 1
-        code, outcome = "OK", Outcome.SUCCESS
+        code, outcome, answer = "OK", Outcome.SUCCESS, b""
         try:
-            return await self._run(model, message, started, seconds=seconds)
+            answer = await self._run(model, message, started, seconds=seconds)
+            return answer
         except asyncio.CancelledError:
             code, outcome = "CANCELLED", Outcome.CLIENT_ERROR
             raise
@@ -85,6 +95,9 @@ class GrpcDoor:
             metrics.in_flight -= 1
             took = self._clock() - started
             metrics.observe(_DOOR, code, outcome=outcome, seconds=took)
+            if self._observer is not None:
+                sizes = (len(request), len(answer))
+                self._observer(Request("grpc", _INFER, "", code, *sizes, took, PARENT.get()))
 
     async def _run(
         self,
@@ -168,6 +181,11 @@ class GrpcDoor:
             return self._state.model(name, version)
         except SlipwayError as error:
             raise RpcRefused(outcomes.fault_of(error).code, str(error)) from error
+
+
+def allows(guard: TokenGuard, path: str, authorization: bytes) -> bool:
+    """Whether a call may be made: health is open, as over HTTP."""
+    return path in _OPEN or guard.allows(authorization)
 
 
 def _parsed(kind: type[_M], data: bytes) -> _M:

@@ -11,6 +11,7 @@ from slipway.contract import Outcome
 from slipway.errors import SlipwayError
 from slipway_server.doors import outcomes
 from slipway_server.doors.door import GET, Codec, Door, ModelView, ServerView, plain_error
+from slipway_server.doors.guard import TokenGuard
 from slipway_server.doors.table import DOORS
 from slipway_server.errors import NonFiniteOutput
 from slipway_server.metrics import CONTENT_TYPE, render
@@ -24,6 +25,8 @@ if TYPE_CHECKING:  # numpy is imported while the model downloads, after the door
 
 _LOG = logging.getLogger("slipway_server.rest")
 _RETRY: Final = b"retry-after: 1\r\n"
+# Probes and Prometheus show no token: what they read tells nothing but health and counts.
+_OPEN: Final = frozenset((b"/", b"/v2/health/live", b"/v2/health/ready", b"/ping", b"/metrics"))
 Handle = Callable[[Exchange], None]
 
 
@@ -88,9 +91,12 @@ class _Call:
 class RestDoor:
     """Every path that exists is in one table, made from the doors and the models."""
 
-    def __init__(self, state: State, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, state: State, *, clock: Callable[[], float], guard: TokenGuard | None = None
+    ) -> None:
         self._state = state
         self._clock = clock
+        self._guard = guard
         self._routes: dict[bytes, tuple[tuple[bytes, ...], Handle]] = {
             b"/": ((GET,), self._alive),
             b"/metrics": ((GET,), self._render),
@@ -112,6 +118,14 @@ class RestDoor:
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
+        guard = self._guard
+        if guard is not None and not guard.allows(exchange.head.authorization):
+            path = _plain(exchange.target)
+            if path not in _OPEN:
+                text = "this server wants a bearer token: send Authorization: Bearer TOKEN"
+                door = self._door_of(path)
+                _tell(exchange, 401, text, door=door, headers=b"www-authenticate: Bearer\r\n")
+                return
         route = self._routes.get(exchange.target)
         if route is None:
             path = _plain(exchange.target)

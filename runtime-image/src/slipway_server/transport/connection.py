@@ -15,6 +15,7 @@ from typing import Final, cast
 
 import httptools
 
+from slipway_server.observe import Request
 from slipway_server.transport import coding
 from slipway_server.transport.exchange import Exchange, Owner
 from slipway_server.transport.head import Head
@@ -245,7 +246,10 @@ class Connection(asyncio.Protocol):
             or exchange.received >= self._expires
             or (self._refused and not self._waiting)
         )
-        limits, more, accepts = self._limits, head[1], exchange.head.accepts
+        limits, more, asked = self._limits, head[1], exchange.head
+        accepts = asked.accepts
+        if asked.parent:
+            more += b"traceparent: %b\r\n" % asked.parent
         if accepts and limits.coded_from <= size <= limits.coded_to:
             coded = coding.encode(accepts, b"".join(parts))
             if len(coded) < size:
@@ -254,6 +258,8 @@ class Connection(asyncio.Protocol):
         lines = b"%b%bcontent-length: %d\r\n%b%b\r\n" % (
             server.head(status, head[0]), server.date, size, more, _CLOSE if close else b"",
         )  # fmt: skip
+        if server.observer is not None:
+            server.observer(self._seen(exchange, status, size))
         if exchange.method == b"HEAD":
             transport.write(lines)
         elif size <= _LARGE:
@@ -267,6 +273,18 @@ class Connection(asyncio.Protocol):
             self._since = server.now
         if self._waiting or self._paused or self._continue:
             self._pump()
+
+    def _seen(self, exchange: Exchange, status: int, sent: int) -> Request:
+        return Request(
+            protocol="http",
+            method=exchange.method.decode("ascii", "replace"),
+            path=exchange.target.partition(b"?")[0].decode("ascii", "replace"),
+            code=status,
+            received=len(exchange.body),
+            sent=sent,
+            seconds=max(0.0, self._loop.time() - exchange.received),
+            parent=exchange.head.parent.decode("ascii"),
+        )
 
     def end(self) -> None:
         """Close, after what was written is sent."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from slipway_server.observe import Tell
 from slipway_server.transport.head import Head
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Owner(Protocol):
         now: the loop's time, at most about a second old.
         handle: answers a well-formed request, now or later.
         refuse: answers a request that broke a limit or the grammar.
+        observer: told of every request that was answered.
     """
 
     limits: HttpLimits
@@ -123,6 +125,7 @@ class Owner(Protocol):
     now: float
     handle: Callable[[Exchange], None]
     refuse: Callable[[Exchange, int, str], None]
+    observer: Tell | None
 
     def head(self, status: int, content_type: bytes) -> bytes:
         """The constant first lines of an answer."""

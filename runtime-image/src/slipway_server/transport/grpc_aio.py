@@ -15,7 +15,15 @@ import grpc
 import grpc.aio
 
 from slipway.errors import Invalid
-from slipway_server.transport.rpc import GrpcLimits, Method, Methods, RpcRefused
+from slipway_server.transport.rpc import (
+    NO_TOKEN,
+    PARENT,
+    GrpcLimits,
+    Method,
+    Methods,
+    RpcRefused,
+)
+from slipway_server.transport.tls import TlsFiles
 
 _LOG = logging.getLogger("slipway_server.grpc")
 _MIN_PING_MS: Final = 5000
@@ -29,8 +37,11 @@ _POLL_SECONDS: Final = 0.02
 class GrpcAioServer:
     """Implements ``RpcServer``."""
 
-    def __init__(self, methods: Methods, limits: GrpcLimits) -> None:
+    def __init__(
+        self, methods: Methods, limits: GrpcLimits, *, tls: TlsFiles | None = None
+    ) -> None:
         """Prepare; nothing is opened yet."""
+        self._tls = tls
         self._handler = _Handler(methods)
         self._age = min(_AGE_SECONDS, limits.connection_age)
         self._options: list[tuple[str, Any]] = [
@@ -52,7 +63,11 @@ class GrpcAioServer:
         server.add_generic_rpc_handlers((self._handler,))
         where = "[::]" if host is None else f"[{host}]" if ":" in host else host
         try:
-            bound = server.add_insecure_port(f"{where}:{port}")
+            address = f"{where}:{port}"
+            if self._tls is None:
+                bound = server.add_insecure_port(address)
+            else:
+                bound = server.add_secure_port(address, _credentials(self._tls))
         except RuntimeError as error:
             raise Invalid(f"gRPC port {port} cannot be opened: is it in use?") from error
         await server.start()
@@ -71,40 +86,64 @@ class GrpcAioServer:
         await self._server.stop(max(0.0, end - loop.time()))
 
 
+def _credentials(tls: TlsFiles) -> Any:
+    """Credentials that are read anew for each connection, so that a renewed pair counts."""
+
+    def pair() -> Any:
+        return grpc.ssl_server_certificate_configuration([tls.pem()])
+
+    return grpc.dynamic_ssl_server_credentials(pair(), pair)
+
+
 class _Handler(grpc.GenericRpcHandler):
     """Finds a method by its path. ``last_call`` is the loop's time."""
 
     def __init__(self, methods: Methods) -> None:
         self.last_call = float("-inf")
         self._handlers: dict[str, Any] = {
-            path: grpc.unary_unary_rpc_method_handler(self._unary(method, methods.trailers))
-            for path, method in methods.unary.items()
+            path: grpc.unary_unary_rpc_method_handler(self._unary(path, methods))
+            for path in methods.unary
         } | {
-            path: grpc.stream_stream_rpc_method_handler(_stream(method))
-            for path, method in methods.streams.items()
+            path: grpc.stream_stream_rpc_method_handler(_stream(path, methods))
+            for path in methods.streams
         }
 
     def service(self, handler_call_details: Any) -> Any:
         return self._handlers.get(handler_call_details.method)  # None is UNIMPLEMENTED
 
-    def _unary(
-        self, method: Method, trailers: tuple[tuple[str, str], ...]
-    ) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    def _unary(self, path: str, methods: Methods) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        method, trailers = methods.unary[path], methods.trailers
+
         async def call(request: bytes, context: Any) -> bytes:
             self.last_call = asyncio.get_running_loop().time()
             if trailers:
                 context.set_trailing_metadata(trailers)
+            await _admit(path, methods, context)
             return await _answer(method, request, context)
 
         return call
 
 
-def _stream(method: Method) -> Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]]:
+def _stream(
+    path: str, methods: Methods
+) -> Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]]:
+    method = methods.streams[path]
+
     async def call(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        await _admit(path, methods, context)
         async for request in requests:
             yield await _answer(method, request, context)
 
     return call
+
+
+async def _admit(path: str, methods: Methods, context: Any) -> None:
+    """Look at the metadata: who calls, and as a part of what."""
+    metadata = dict(context.invocation_metadata() or ())
+    shown = str(metadata.get("authorization", "")).encode()
+    if methods.allows is not None and not methods.allows(path, shown):
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, NO_TOKEN)
+    PARENT.set(str(metadata.get("traceparent", "")))
 
 
 async def _answer(method: Method, request: bytes, context: Any) -> bytes:

@@ -1,10 +1,13 @@
 """The head of a request: what framing, limits and doors need of it, and nothing else."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from slipway_server.transport import coding
 
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_PARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 Refusal = tuple[int, str]  # status and message
 
 
@@ -22,12 +25,14 @@ class Head:
         content_type: as sent.
         coding: of the body; empty is none.
         accepts: the coding that an answer may have; empty is none.
+        authorization: as sent.
+        parent: ``traceparent``, if it is one.
         refusal: why the request is refused, if a header says so.
     """
 
     __slots__ = (
-        "accepts", "chunked", "coding", "content_type", "expects", "hosts", "json_length",
-        "length", "refusal", "size", "target", "upgrade",
+        "accepts", "authorization", "chunked", "coding", "content_type", "expects", "hosts",
+        "json_length", "length", "parent", "refusal", "size", "target", "upgrade",
     )  # fmt: skip
 
     def __init__(self, target: bytes = b"") -> None:
@@ -42,6 +47,8 @@ class Head:
         self.content_type = b""
         self.coding = b""
         self.accepts = b""
+        self.authorization = b""
+        self.parent = b""
         self.refusal: Refusal | None = None
 
     def add(self, name: bytes, value: bytes) -> None:
@@ -64,6 +71,8 @@ class Head:
             (b"content-type", self.content_type),
             (b"content-encoding", self.coding),
             (b"accept-encoding", self.accepts),
+            (b"authorization", self.authorization),
+            (b"traceparent", self.parent),
         ):
             if value:
                 lines.append(b"%b: %b" % (name, value))
@@ -117,15 +126,24 @@ class Head:
     def _accept_encoding(self, value: bytes) -> None:
         self.accepts = coding.chosen(value)
 
+    def _authorization(self, value: bytes) -> None:
+        self.authorization = value
+
+    def _traceparent(self, value: bytes) -> None:
+        if _PARENT.fullmatch(value):
+            self.parent = value
+
 
 _HEADERS: Final[dict[bytes, Callable[[Head, bytes], None]]] = {
     b"accept-encoding": Head._accept_encoding,  # noqa: SLF001 - a table of its own methods
+    b"authorization": Head._authorization,  # noqa: SLF001 - as above
     b"content-encoding": Head._content_encoding,  # noqa: SLF001 - as above
     b"content-length": Head._content_length,  # noqa: SLF001 - as above
     b"content-type": Head._content_type,  # noqa: SLF001 - as above
     b"expect": Head._expect,  # noqa: SLF001 - as above
     b"host": Head._host,  # noqa: SLF001 - as above
     b"inference-header-content-length": Head._json_length,  # noqa: SLF001 - as above
+    b"traceparent": Head._traceparent,  # noqa: SLF001 - as above
     b"transfer-encoding": Head._transfer_encoding,  # noqa: SLF001 - as above
     b"upgrade": Head._upgrade,  # noqa: SLF001 - as above
 }

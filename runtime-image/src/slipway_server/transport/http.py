@@ -6,8 +6,10 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
+from slipway_server.observe import Tell
 from slipway_server.transport.connection import Connection
 from slipway_server.transport.exchange import Exchange, HttpLimits
+from slipway_server.transport.tls import HANDSHAKE_SECONDS, TlsFiles
 
 _SWEEP_SECONDS: Final = 1.0
 Handler = Callable[[Exchange], None]
@@ -18,7 +20,13 @@ class HttpServer:
     """Listens, keeps its connections, and hands each request to ``handle``."""
 
     def __init__(
-        self, handle: Handler, refuse: Refuse, *, limits: HttpLimits, headers: bytes = b""
+        self,
+        handle: Handler,
+        refuse: Refuse,
+        *,
+        limits: HttpLimits,
+        tls: TlsFiles | None = None,
+        observer: Tell | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -26,7 +34,8 @@ class HttpServer:
             handle: answers a well-formed request, now or later.
             refuse: writes the answer to a request that broke a limit or the grammar.
             limits: bounds of connections.
-            headers: header lines of every answer.
+            tls: certificates, if connections are to be encrypted.
+            observer: told of every request that was answered.
         """
         self.handle = handle
         self.refuse = refuse
@@ -36,7 +45,8 @@ class HttpServer:
         self.closing = False
         self.connections: set[Connection] = set()
         self.date = b""
-        self._headers = headers
+        self.observer = observer
+        self._tls = tls
         self._heads: dict[tuple[int, bytes], bytes] = {}
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -49,7 +59,12 @@ class HttpServer:
         """
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
-            lambda: Connection(self, loop), host, port, backlog=1024
+            lambda: Connection(self, loop),
+            host,
+            port,
+            backlog=1024,
+            ssl=None if self._tls is None else self._tls.context("http/1.1"),
+            ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
         )
         self._sweep(loop)
         return int(self._listener.sockets[0].getsockname()[1])
@@ -78,9 +93,7 @@ class HttpServer:
         head = self._heads.get((status, content_type))
         if head is None:
             phrase = HTTPStatus(status).phrase.encode()
-            head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%b" % (
-                status, phrase, content_type, self._headers,
-            )  # fmt: skip
+            head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n" % (status, phrase, content_type)
             self._heads[status, content_type] = head
         return head
 

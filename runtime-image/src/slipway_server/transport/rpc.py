@@ -3,9 +3,14 @@
 Doors know this module only, so that one transport can take the place of another.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
+
+# The call's ``traceparent`` while its method runs; empty when the client sent none.
+PARENT: ContextVar[str] = ContextVar("parent", default="")
+NO_TOKEN = "this server wants a bearer token: send it as metadata 'authorization'"  # noqa: S105 - a text
 
 
 class RpcRefused(Exception):  # noqa: N818 - it is an answer
@@ -39,11 +44,14 @@ class Methods:
         unary: one message, one answer.
         streams: as many messages as the client likes on one call, each answered in order.
         trailers: metadata of every answer.
+        allows: whether a call of this path may be made with this ``authorization``; absent means
+            that everybody may.
     """
 
     unary: Mapping[str, Method]
     streams: Mapping[str, Method] = field(default_factory=dict)
     trailers: tuple[tuple[str, str], ...] = ()
+    allows: Callable[[str, bytes], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextvars import copy_context
 from typing import Final, Protocol
 
 from slipway_server.transport.h2 import heads, messages
@@ -9,7 +10,14 @@ from slipway_server.transport.h2.frames import Code
 from slipway_server.transport.h2.heads import Blocks, Head, NotGrpc, Refusal
 from slipway_server.transport.h2.messages import MessageReader
 from slipway_server.transport.h2.sender import Bytes, Sender, Stream
-from slipway_server.transport.rpc import GrpcLimits, Method, Methods, RpcRefused
+from slipway_server.transport.rpc import (
+    NO_TOKEN,
+    PARENT,
+    GrpcLimits,
+    Method,
+    Methods,
+    RpcRefused,
+)
 
 _LOG = logging.getLogger("slipway_server.grpc")
 _MAX_WAITING: Final = 16  # messages of one streaming call
@@ -34,11 +42,13 @@ class Call:
     """One call. ``held`` are the bytes of its request, ``partial`` those without their end."""
 
     __slots__ = (
-        "deadline", "held", "message", "method", "partial", "queue", "reader", "task", "timer",
+        "deadline", "held", "message", "method", "parent", "partial", "queue", "reader", "task",
+        "timer",
     )  # fmt: skip
 
     def __init__(self, method: Method, head: Head, *, limit: int, now: float) -> None:
         self.method = method
+        self.parent = head.parent
         self.deadline = None if head.seconds is None else now + head.seconds
         self.reader = MessageReader(limit, head.encoding)
         self.message: bytes | None = None
@@ -142,6 +152,10 @@ class Calls:
             text = f"method {head.path[:200]} is not served here"
             self._refuse(stream, "UNIMPLEMENTED", text)
             return
+        allows = self._owner.methods.allows
+        if allows is not None and not allows(head.path, head.authorization):
+            self._refuse(stream, "UNAUTHENTICATED", NO_TOKEN)
+            return
         if self._sender.unsent > self._share:
             text = "too many answers of this connection wait unread: retry later"
             self._refuse(stream, "RESOURCE_EXHAUSTED", text)
@@ -175,7 +189,13 @@ class Calls:
             return
         if call.message is None or call.reader.held:
             raise RpcRefused("UNIMPLEMENTED", "the method takes one message: it did not come whole")
-        call.task = self._loop.create_task(self._run(stream, call, call.message))
+        work = self._run(stream, call, call.message)
+        if call.parent:
+            context = copy_context()
+            context.run(PARENT.set, call.parent)
+            call.task = self._loop.create_task(work, context=context)
+        else:
+            call.task = self._loop.create_task(work)
 
     @staticmethod
     def _enqueue(queue: "asyncio.Queue[bytes | None]", come: list[bytes], *, ended: bool) -> None:

@@ -50,11 +50,15 @@ class Head:
         path: ``/package.Service/Method``.
         seconds: the client's timeout.
         encoding: of compressed messages.
+        authorization: as sent.
+        parent: ``traceparent``, as sent.
     """
 
     path: str
     seconds: float | None = None
     encoding: bytes = b"identity"
+    authorization: bytes = b""
+    parent: str = ""
 
 
 def read(headers: Headers) -> Head | Refusal | NotGrpc:
@@ -76,7 +80,13 @@ def read(headers: Headers) -> Head | Refusal | NotGrpc:
     if not messages.encoding_is_known(encoding):
         known = messages.ENCODINGS.decode()
         return Refusal("UNIMPLEMENTED", f"grpc-encoding is not one of {known}")
-    return Head(fields[b":path"].decode("latin-1"), seconds, encoding)
+    return Head(
+        fields[b":path"].decode("latin-1"),
+        seconds,
+        encoding,
+        fields.get(b"authorization", b""),
+        fields.get(b"traceparent", b"").decode("latin-1"),
+    )
 
 
 class Blocks:

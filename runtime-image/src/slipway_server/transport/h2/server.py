@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import ssl
 from typing import Final
 
 from slipway.errors import Invalid
 from slipway_server.transport.h2.heads import Blocks
 from slipway_server.transport.h2.protocol import RpcConnection
 from slipway_server.transport.rpc import GrpcLimits, Methods
+from slipway_server.transport.tls import HANDSHAKE_SECONDS, TlsFiles
 
 _SWEEP_SECONDS: Final = 1.0
 
@@ -17,15 +17,9 @@ class Http2Server:
     """Implements ``RpcServer``; the attributes are what its connections need."""
 
     def __init__(
-        self, methods: Methods, limits: GrpcLimits, *, tls: ssl.SSLContext | None = None
+        self, methods: Methods, limits: GrpcLimits, *, tls: TlsFiles | None = None
     ) -> None:
-        """Prepare; nothing is opened yet.
-
-        Args:
-            methods: what is offered.
-            limits: bounds.
-            tls: certificates; it has to offer ``h2`` by ALPN.
-        """
+        """Prepare; nothing is opened yet."""
         self.methods = methods
         self.limits = limits
         self.blocks = Blocks(methods.trailers)
@@ -42,7 +36,12 @@ class Http2Server:
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
-                lambda: RpcConnection(self, loop), host, port, backlog=1024, ssl=self._tls
+                lambda: RpcConnection(self, loop),
+                host,
+                port,
+                backlog=1024,
+                ssl=None if self._tls is None else self._tls.context("h2"),
+                ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
             )
         except OSError as error:
             text = f"gRPC port {port} cannot be opened: {error.strerror or 'is it in use?'}"
