@@ -134,12 +134,18 @@ def wait_listening(server: Server) -> None:
     _wait_line(server, r" listening http=(\d+)()")
 
 
-def _wait_line(server: Server, pattern: str) -> None:
+def wait_logged(server: Server, pattern: str) -> None:
+    """Wait until the log holds a line like this."""
+    _wait_line(server, pattern, sets_ports=False)
+
+
+def _wait_line(server: Server, pattern: str, *, sets_ports: bool = True) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         found = re.search(pattern, server.log())
         if found:
-            server.http, server.grpc = int(found[1]), int(found[2] or 0)
+            if sets_ports:
+                server.http, server.grpc = int(found[1]), int(found[2] or 0)
             return
         if server.process.poll() is not None:
             raise AssertionError(f"the server ended: {server.log()}")

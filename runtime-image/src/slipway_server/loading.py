@@ -50,6 +50,15 @@ class LocalArtifact:
     folder: Path
     model: Path
 
+    @property
+    def external_bytes(self) -> int:
+        """Size of the weights that lie beside the model file, and are mapped, not read."""
+        if self.manifest is None:
+            beside = self.model.with_name(f"{self.model.name}.data")
+            return beside.stat().st_size if beside.is_file() else 0
+        external = (f for f in self.manifest.files if f.role is FileRole.EXTERNAL_DATA)
+        return sum(file.size_bytes for file in external)
+
     def path(self, role: FileRole) -> Path | None:
         """The file with that role, if the artifact has one."""
         files = self.manifest.files if self.manifest is not None else ()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from slipway.artifacts.manifest import FileRole, Verdict
 from slipway.errors import Invalid, NotFound, SlipwayError, Transient
@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # imported while the artifact downloads
     from slipway_server.golden import Sample
 
 _LOG = logging.getLogger("slipway_server.startup")
+# From this size of external data on, a model answers first and is made fast then.
+_LARGE_BYTES: Final = 128 << 20
 
 
 @dataclass(slots=True)
@@ -78,7 +80,8 @@ def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Pr
         imports.join()
         from slipway_server.engine import OnnxSession
 
-        session = OnnxSession(artifact.model, threads=threads)
+        large = artifact.external_bytes >= _LARGE_BYTES
+        session = OnnxSession(artifact.model, threads=threads, packed=not large)
         _check_signature(artifact, session)
     samples = _samples(artifact, session, limit=settings.warmup.golden_samples)
     from slipway_server import golden, warmup
@@ -91,6 +94,8 @@ def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Pr
         golden.check(samples, session.outputs, session.run)
     with phases.phase("batching"):
         policy = warmup.learn(session, rows, time.perf_counter)
+    if large:
+        threading.Thread(target=_pack, args=(session,), name="pack", daemon=True).start()
     return Prepared(artifact, session, policy, threads, len(samples))
 
 
@@ -104,6 +109,18 @@ def reason_of(phase: str, error: SlipwayError) -> str:
         return "ArtifactNotFound" if isinstance(error, NotFound) else "ArtifactInvalid"
     reasons = {"load": "ModelNotLoadable", "warmup": "ModelFailed", "golden": "GoldenMismatch"}
     return reasons.get(phase, "ServerNotStarted")
+
+
+def _pack(session: "OnnxSession") -> None:
+    """Make a large model fast, once it answers."""
+    start = time.monotonic()
+    try:
+        session.pack()
+    except SlipwayError as error:
+        _LOG.warning("the model goes on unpacked, at about half its speed: %s", error)
+        return
+    took = round((time.monotonic() - start) * 1e3)
+    _LOG.info("weights packed", extra=with_fields(pack_ms=took))
 
 
 def _import_engine() -> None:
