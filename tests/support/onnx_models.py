@@ -119,6 +119,49 @@ def slow() -> bytes:
     return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
 
 
+def running_sum() -> bytes:
+    """y = the sum of the rows so far: the first dimension is dynamic and is time, no batch."""
+    nodes = [
+        helper.make_node("Constant", [], ["first"], value_int=0),
+        helper.make_node("CumSum", ["x", "first"], ["y"]),
+    ]
+    shape = ("T", 2)
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
+def stateful() -> bytes:
+    """y = x + h, with the next state h2 = y: a cell whose state has its rows second."""
+    number = TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Constant", [], ["first"], value_ints=[0]),
+        helper.make_node("Squeeze", ["h", "first"], ["rows"]),
+        helper.make_node("Add", ["x", "rows"], ["y"]),
+        helper.make_node("Unsqueeze", ["y", "first"], ["h2"]),
+    ]
+    return _model(
+        nodes,
+        [("x", number, ("N", 2)), ("h", number, (1, "N", 2))],
+        [("y", number, ("N", 2)), ("h2", number, (1, "N", 2))],
+    )
+
+
+def shares() -> bytes:
+    """y = x / the sum of its row, for rows of any length: those of one length may share a run."""
+    nodes = [
+        helper.make_node("Constant", [], ["last"], value_ints=[1]),
+        helper.make_node("ReduceSum", ["x", "last"], ["sum"], keepdims=1),
+        helper.make_node("Div", ["x", "sum"], ["y"]),
+    ]
+    shape = ("N", "T")
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
+def total() -> bytes:
+    """y = the sum of all of x: an output without rows."""
+    nodes = [helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)]
+    return _model(nodes, [("x", TensorProto.FLOAT, ("N", 2))], [("y", TensorProto.FLOAT, ())])
+
+
 def half_plus_three() -> bytes:
     """y = x / 2 + 3: the model of TensorFlow Serving's documentation."""
     nodes = [

@@ -14,8 +14,11 @@ class Dataplane:
 
     platform: Final = PLATFORM
 
-    def __init__(self, signature: Signature, batcher: Batcher, *, timeout: float) -> None:
+    def __init__(
+        self, signature: Signature, batcher: Batcher, *, timeout: float, threads: int = 1
+    ) -> None:
         self.signature = signature
+        self._threads = threads
         self._batcher = batcher
         self._timeout = timeout
         names = signature.inputs
@@ -57,14 +60,20 @@ class Dataplane:
         self._batcher.expire(now)
 
     def metadata(self) -> dict[str, object]:
-        """As ``/v2/models/{model}`` shows it."""
-        signature = self.signature
+        """As ``/v2/models/{model}`` shows it, with what was learnt at warm-up."""
+        signature, policy = self.signature, self._batcher.policy
         return {
             "name": signature.identity.name,
             "versions": [signature.identity.version],
             "platform": PLATFORM,
             "inputs": [spec.metadata() for spec in signature.inputs],
             "outputs": [spec.metadata() for spec in signature.outputs],
+            "parameters": {
+                "max_batch_rows": policy.max_rows,
+                "threads": self._threads,
+                "inline": policy.inline,
+                "row_ms": round(policy.seconds * 1e3, 3),
+            },
         }
 
     def close(self) -> None:

@@ -245,7 +245,9 @@ class _Server:
         self._rest.open(model, signature)
         if self._grpc is not None:
             self._grpc.open(model, signature)
-        model.plane = Dataplane(signature, batcher, timeout=concurrency.timeout_seconds)
+        model.plane = Dataplane(
+            signature, batcher, timeout=concurrency.timeout_seconds, threads=prepared.threads
+        )
 
     def _refresh(self) -> None:
         """Follow certificates and tokens that are renewed."""

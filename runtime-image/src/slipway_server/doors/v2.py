@@ -79,14 +79,15 @@ def _model_metadata(_state: State, model: Model) -> Seen:
 _SHAPE: Final = {"type": "array", "items": {"type": "integer"}}
 _TENSOR: Final = record(name=STRING, datatype=STRING, shape=_SHAPE)
 _TENSORS: Final = {"type": "array", "items": _TENSOR}
+_OPTIONS: Final = {"type": "object"}
 _MODEL: Final = record(
     name=STRING,
     versions={"type": "array", "items": STRING},
     platform=STRING,
     inputs=_TENSORS,
     outputs=_TENSORS,
+    parameters=_OPTIONS,
 )
-_OPTIONS: Final = {"type": "object"}
 _REQUEST: Final = {
     "type": "object",
     "required": ["inputs"],
