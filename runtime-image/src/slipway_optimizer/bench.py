@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from slipway.api.v1alpha1.validation import GateMetric, Task
 from slipway.artifacts.manifest import Tensor
 from slipway.errors import Invalid
 from slipway_optimizer import measure
-from slipway_optimizer.arrays import Arrays, rows_of, take
+from slipway_optimizer.arrays import Array, Arrays, rows_of, take
 from slipway_optimizer.datasets import REASON, Dataset
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.gates import Facts, Scored
@@ -23,7 +25,15 @@ from slipway_optimizer.metrics import (
     sqnr_db,
 )
 from slipway_optimizer.recipe import Recipe
-from slipway_optimizer.scores import Answers, answers_of, compare, measurable, value_of
+from slipway_optimizer.scores import (
+    Answers,
+    Group,
+    answers_of,
+    by_group,
+    compare,
+    measurable,
+    value_of,
+)
 from slipway_optimizer.session import Model
 from slipway_optimizer.verdict import NOISE_DB
 
@@ -32,6 +42,7 @@ _TIMED_FEEDS: Final = 8
 _FINALISTS: Final = 3
 _SHORT: Final = 0.4  # of the time of a long look
 _MOST_BATCH: Final = 8
+_MOST_GROUPS: Final = 40
 _BATCH_ROWS: Final = 4
 
 
@@ -48,6 +59,7 @@ class Bench:
         threads: of the serving pods: what is timed is timed so.
         test_threads: for everything that is not timed.
         seconds_each: budget for timing one variant.
+        classes: label of each index, where it is not 0..k-1.
     """
 
     folder: Path
@@ -59,6 +71,16 @@ class Bench:
     threads: int
     test_threads: int
     seconds_each: float
+    classes: tuple[int | str, ...] | None = None
+
+    def class_names(self) -> Array | None:
+        """The label of each row as text, for classifiers with one label per row."""
+        labels = self.rows.labels
+        if self.metric is not GateMetric.ACCURACY or labels is None or labels.ndim != 1:
+            return None
+        if self.classes is None:
+            return labels.astype(np.str_)
+        return np.array([str(name) for name in self.classes])[labels]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +211,6 @@ class _Variant:
     def __init__(self, bench: Bench, path: Path, baseline: Baseline, recipe: Recipe) -> None:
         self.facts = Facts(name=recipe.name, recipe=recipe.text, size_bytes=path.stat().st_size)
         self._bench, self._path, self._baseline = bench, path, baseline
-        self.row_scores: Scores | None = None
 
     def screen(self) -> None:
         """The cheap look that spares the dear ones."""
@@ -227,8 +248,9 @@ class _Variant:
                 score=float(row_scores.mean()),
                 paired=paired(baseline.scores, row_scores, row_step=step),
                 scores=_values(bench, _labelled(bench, answers), baseline.labelled),
+                classes=_groups(bench.class_names(), baseline.scores, row_scores),
+                slices=_groups(bench.rows.slices, baseline.scores, row_scores),
             )
-            self.row_scores = row_scores
 
 
 def _feeds(bench: Bench) -> list[Arrays]:
@@ -287,3 +309,7 @@ def _values(
             difference = compare(metric, baseline, ours)
         found[metric] = Scored(value_of(metric, ours), difference)
     return found
+
+
+def _groups(names: Array | None, baseline: Scores, ours: Scores) -> tuple[Group, ...]:
+    return () if names is None else by_group(names, baseline, ours)[:_MOST_GROUPS]

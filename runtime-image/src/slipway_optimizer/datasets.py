@@ -32,11 +32,13 @@ class Dataset:
         inputs: by input name, of the input's own dtype.
         labels: as in the file, ``None`` for task ``None``.
         expected: by output name.
+        slices: each row's slice, by name.
     """
 
     inputs: Arrays
     labels: Array | None
     expected: Arrays
+    slices: Array | None = None
 
     @property
     def rows(self) -> int:
@@ -46,7 +48,8 @@ class Dataset:
     def take(self, rows: NDArray[np.int64]) -> "Dataset":
         """Those rows, in that order."""
         labels = None if self.labels is None else self.labels[rows]
-        return Dataset(take(self.inputs, rows), labels, take(self.expected, rows))
+        slices = None if self.slices is None else self.slices[rows]
+        return Dataset(take(self.inputs, rows), labels, take(self.expected, rows), slices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,14 @@ class Expectations:
 
     Attributes:
         classes: label of each index of the judged output, where it is not 0..k-1.
+        slices: array with the name of each row's slice.
     """
 
     task: Task
     labels: str
     output: Tensor
     classes: tuple[int | str, ...] | None = None
+    slices: str | None = None
 
 
 def load(path: Path, signature: Signature, expectations: Expectations) -> Dataset:
@@ -94,7 +99,22 @@ def check(arrays: Arrays, signature: Signature, expectations: Expectations) -> D
     if expectations.task is not Task.NONE:
         labels = _labels(arrays, expectations)
     _same_rows(inputs, labels, expected, label_name=expectations.labels)
-    return Dataset(inputs, labels, expected)
+    return Dataset(inputs, labels, expected, _slices(arrays, expectations.slices, inputs))
+
+
+def _slices(arrays: Arrays, name: str | None, inputs: Arrays) -> Array | None:
+    if name is None:
+        return None
+    if name not in arrays:
+        there = ", ".join(sorted(arrays)[:12])
+        raise Invalid(f"there is no array '{name}' (validation.slices); it has {there}")
+    slices = arrays[name]
+    if slices.shape != (rows_of(inputs),):
+        raise Invalid(
+            f"array '{name}' has shape {list(slices.shape)}: one slice's name for each of the "
+            f"{rows_of(inputs)} rows is needed"
+        )
+    return slices.astype(np.str_)
 
 
 def split(rows: int, fraction: float, digest: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

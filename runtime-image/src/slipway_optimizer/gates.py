@@ -17,7 +17,7 @@ from slipway.api.v1alpha1.validation import (
 from slipway.artifacts.manifest import GateResult, Verdict
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.metrics import Paired
-from slipway_optimizer.scores import LOWER_IS_BETTER
+from slipway_optimizer.scores import LOWER_IS_BETTER, Group
 
 _DEFAULT: Final = "default"
 _DEFAULT_LOSS: Final = "0.01"
@@ -64,6 +64,7 @@ class Facts:
         memory_bytes: resident, of a process that has loaded and run it.
         load_ms: from file to session.
         gzip_bytes: of the file, compressed.
+        classes, slices: per-row scores by label and by the data set's slices, the worst first.
         failure: reason and sentence, when it cannot be served whatever its figures.
     """
 
@@ -88,6 +89,8 @@ class Facts:
     memory_bytes: int | None = None
     load_ms: float | None = None
     gzip_bytes: int | None = None
+    classes: tuple[Group, ...] = ()
+    slices: tuple[Group, ...] = ()
     failure: tuple[str, str] | None = None
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from slipway.api.v1alpha1.model import ModelFormatName
 from slipway.api.v1alpha1.optimization import Objective, Optimization, OptimizationMode
-from slipway.api.v1alpha1.validation import Gate, Task, Validation, ValidationDataset
+from slipway.api.v1alpha1.validation import Prices, Task, Validation, ValidationDataset
 from slipway.artifacts.manifest import ArtifactManifest, Verdict
 from slipway.artifacts.table import candidate_cells, format_table
 from slipway.contract import ExitCode, Step
@@ -22,6 +22,7 @@ from slipway.tasks import JobReport, OptimizationRequest, SourceRequest
 from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.progress import Progress
 from slipway_optimizer.settings import Settings, storage_from_env
+from slipway_optimizer.wishes import parse_candidate, parse_gate
 
 REFUSED: Final = 1
 _FORMATS: Final = {".onnx": ModelFormatName.ONNX, ".skops": ModelFormatName.SKLEARN}
@@ -29,7 +30,12 @@ _FORMATS: Final = {".onnx": ModelFormatName.ONNX, ".skops": ModelFormatName.SKLE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--model", required=True, help="model file: a path or s3://bucket/key")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", help="model file: a path or s3://bucket/key")
+    what.add_argument(
+        "--sweep", metavar="FOLDER", type=Path,
+        help="every model below a folder, with the .npz of the same name; one table",
+    )  # fmt: skip
     parser.add_argument("--dataset", help=".npz with one array per input and labels")
     parser.add_argument("--output", required=True, help="folder, or s3://bucket/prefix")
     parser.add_argument(
@@ -46,6 +52,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--objective", choices=[o.value for o in Objective], default=Objective.MIN_LATENCY_P95
     )
     parser.add_argument(
+        "--candidate",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE[,...]",
+        help="build this instead of what auto would, e.g. int4:mode=WeightOnly,bits=4 or "
+        "slim:prune=Percentile/50,precision=FP16; repeatable",
+    )
+    parser.add_argument(
+        "--budget-seconds", type=int, default=600, help="for building and comparing variants"
+    )
+    parser.add_argument("--slices", metavar="ARRAY", help="array with the name of each row's slice")
+    parser.add_argument(
+        "--price-cpu-hour", help="price of a CPU for an hour: also reports cost per 1,000"
+    )
+    parser.add_argument("--price-memory-gib-hour", default="0", help="the same of a GiB of memory")
+    parser.add_argument(
         "--mode",
         choices=[OptimizationMode.AUTO.value, OptimizationMode.CONVERT_ONLY.value],
         default=OptimizationMode.AUTO,
@@ -61,6 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Optimise and print the candidates; the exit code."""
+    if options.sweep is not None:
+        return _sweep(options)
     from slipway_optimizer.steps.runner import describe
 
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
@@ -84,6 +108,30 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             failure, code = describe(step, error)
             print(f"{failure.reason}: {failure.message}", file=sys.stderr)
             return code
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from slipway_optimizer import sweep
+
+    models = sweep.models_in(options.sweep, tuple(_FORMATS))
+    if not models:
+        print(f"no model below {options.sweep}: {', '.join(_FORMATS)} are known", file=sys.stderr)
+        return ExitCode.INVALID
+    rows = sweep.run(models, Path(options.output), passed_on(options))
+    print(f"\n{sweep.table(rows)}")
+    return max((row.code for row in rows if row.code == ExitCode.BUG), default=ExitCode.OK)
+
+
+def passed_on(options: argparse.Namespace) -> list[str]:
+    """What a sweep's processes are given besides model, data set and output."""
+    words = ["--objective", str(options.objective), "--mode", str(options.mode)]
+    words += ["--task", str(options.task), "--labels", options.labels]
+    words += ["--budget-seconds", str(options.budget_seconds)]
+    words += [word for gate in options.gate for word in ("--gate", gate)]
+    words += [word for wish in options.candidate for word in ("--candidate", wish)]
+    if options.threads:
+        words += ["--threads", str(options.threads)]
+    return words
 
 
 def _step(step: Step, request: OptimizationRequest, settings: Settings) -> JobReport | None:
@@ -124,6 +172,14 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
     name = ModelFormatName(options.format) if options.format else _FORMATS.get(suffix)
     if name is None:
         raise Invalid(f"--model ends in '{suffix[:20]}': say what it is with --format")
+    candidates = tuple(parse_candidate(text) for text in options.candidate)
+    mode = OptimizationMode.EXPLICIT if candidates else OptimizationMode(options.mode)
+    prices = None
+    if options.price_cpu_hour is not None:
+        prices = {
+            "cpuHour": options.price_cpu_hour,
+            "memoryGibHour": options.price_memory_gib_hour,
+        }
     dataset = None
     if options.dataset:
         dataset = ValidationDataset(storage_uri=as_uri(options.dataset))
@@ -131,13 +187,18 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
         return OptimizationRequest(
             model=SourceRequest(uri=as_uri(options.model), model_format=name),
             optimization=Optimization(
-                mode=OptimizationMode(options.mode), objective=Objective(options.objective)
+                mode=mode,
+                objective=Objective(options.objective),
+                candidates=candidates,
+                budget=f"{options.budget_seconds}s",
             ),
             validation=Validation(
                 dataset=dataset,
                 task=Task(options.task),
                 output=options.judge,
                 labels=options.labels,
+                slices=options.slices,
+                prices=None if prices is None else Prices.model_validate(prices),
                 gates=tuple(parse_gate(text) for text in options.gate),
             ),
             artifacts_uri=as_uri(options.output),
@@ -145,32 +206,6 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
         )
     except ValidationError as error:
         raise Invalid(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-
-
-def parse_gate(text: str) -> Gate:
-    """``accuracy:min=0.9,maxDegradation=0.005`` -> a gate named ``accuracy``.
-
-    Raises:
-        Invalid: not of that form.
-    """
-    metric, _, bounds = text.partition(":")
-    values = dict(part.partition("=")[::2] for part in bounds.split(",") if part)
-    try:
-        return Gate.model_validate(
-            {"name": metric.replace("_", "-"), "metric": metric, **_known(values, text)}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Invalid(
-            f"--gate '{text[:80]}': {first['msg'].removeprefix('Value error, ')}"
-        ) from error
-
-
-def _known(values: dict[str, str], text: str) -> dict[str, str]:
-    unknown = set(values) - {"min", "max", "maxDegradation"}
-    if unknown:
-        raise Invalid(f"--gate '{text[:80]}': '{min(unknown)}' is none of min, max, maxDegradation")
-    return values
 
 
 def as_uri(text: str) -> str:

@@ -38,12 +38,15 @@ class FetchRecord(WireModel):
 
 
 class StoredTensor(WireModel):
-    """What a pass did to one weight: signal to noise in dB, and the share of zeros."""
+    """What a pass did to one weight (``passes.weights.TensorError``)."""
 
     name: str
     shape: tuple[int, ...]
     sqnr_db: float
     zeros: float
+    limit: float
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
 
 class NodeSensitivity(WireModel):

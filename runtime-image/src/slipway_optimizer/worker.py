@@ -38,7 +38,7 @@ class WorkerTask(WireModel):
             SQNR that is wanted.
     """
 
-    action: Literal["normalise", "quantize", "sensitivity", "convert-sklearn"]
+    action: Literal["normalise", "quantize", "sensitivity", "weigh", "convert-sklearn"]
     source: str
     target: str
     fused_target: str | None = None
@@ -156,6 +156,13 @@ def _quantize(task: WorkerTask) -> WorkerResult:
     return WorkerResult(tensors=tuple(StoredTensor(**asdict(error)) for error in errors))
 
 
+def _weigh(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer.examine import weigh
+
+    rows = load_npz(Path(task.feeds or ""), limit=MAX_BYTES)
+    return WorkerResult(figures=weigh(Path(task.source), rows))
+
+
 def _sensitivity(task: WorkerTask) -> WorkerResult:
     from slipway_optimizer.passes import sensitivity
 
@@ -185,5 +192,6 @@ _ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
     "normalise": _normalise,
     "quantize": _quantize,
     "sensitivity": _sensitivity,
+    "weigh": _weigh,
     "convert-sklearn": _convert_sklearn,
 }

@@ -55,7 +55,7 @@ class JobRunner:
         name = "sklearn" if source.endswith(".skops") else "onnx"
         body = {
             "model": {"uri": source, "modelFormat": name},
-            "optimization": {},
+            "optimization": {"budget": "1m"},  # short looks: what is shown here is the way
             "validation": {},
             "artifactsUri": artifacts,
             "threads": 1,
@@ -79,6 +79,25 @@ class JobRunner:
         )
         report = parse_report(message.read_text()) if message.exists() else None
         return StepEnd(ended.returncode, ended.stdout + ended.stderr, report)
+
+    def killed_when(self, step: Step, said: str) -> StepEnd:
+        """Run one container, and kill it by SIGKILL once it has said that."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "slipway_optimizer", "job", step],
+            env=self.environment(),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as child:
+            assert child.stdout is not None
+            lines = []
+            for line in child.stdout:
+                lines.append(line)
+                if said in line:
+                    child.kill()
+                    break
+        return StepEnd(child.returncode, "".join(lines), None)
 
     def step_here(self, step: Step) -> StepEnd:
         """The same in this process: quicker, for what is not about processes."""

@@ -1,6 +1,7 @@
 """The whole Job, with real models and processes."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_a_step_that_was_killed_is_done_again(small: Path, job: JobRunner, tmp_p
         (small / "m.onnx").as_uri(),
         (tmp_path / "store").as_uri(),
         validation=dataset(small / "d.npz"),
-        optimization={"mode": "ConvertOnly"},
+        optimization={"mode": "ConvertOnly", "budget": "1m"},
     )
     twice = (Step.FETCH, Step.BUILD, Step.BUILD, Step.VALIDATE, Step.VALIDATE)
     assert job.run_here(*twice).code == ExitCode.OK
@@ -173,7 +174,7 @@ def test_publish_takes_no_link_from_a_step_that_ran_a_users_model(
     job.request(
         (small / "m.onnx").as_uri(),
         (tmp_path / "store").as_uri(),
-        optimization={"mode": "ConvertOnly"},
+        optimization={"mode": "ConvertOnly", "budget": "1m"},
     )
     job.run_here(Step.FETCH, Step.BUILD, Step.VALIDATE)
     secret = tmp_path / "secret"
@@ -184,3 +185,37 @@ def test_publish_takes_no_link_from_a_step_that_ran_a_users_model(
     assert isinstance(end.message, StepFailure)
     assert "model.onnx of an earlier step is a link: refused" in end.message.message
     assert not (tmp_path / "store").exists()
+
+
+def test_a_build_that_was_killed_keeps_its_finished_candidates(
+    small: Path, job: JobRunner, tmp_path: Path
+) -> None:
+    """SIGKILL between two candidates; the next run builds the second one only."""
+    listed = [
+        {"name": name, "quantization": {"mode": "Dynamic", "perChannel": channel}}
+        for name, channel in (("first", True), ("second", False))
+    ]
+    job.request(
+        (small / "m.onnx").as_uri(),
+        (tmp_path / "store").as_uri(),
+        validation=dataset(small / "d.npz", gates=WIDE_GATE),
+        optimization={"mode": "Explicit", "candidates": listed, "budget": "1m"},
+    )
+    assert job.step_here(Step.FETCH).code == ExitCode.OK
+    killed = job.killed_when(Step.BUILD, "second: ")
+    assert killed.code == -signal.SIGKILL
+    assert (job.work / "candidates" / "first.json").exists()
+    assert not (job.work / "build.json").exists()
+    again = job.step(Step.BUILD)
+    assert again.code == ExitCode.OK, again.output
+    assert "first: kept from the run before" in again.output
+    assert "second: kept" not in again.output
+    (job.work / "candidates" / "first.onnx").write_bytes(b"other bytes")
+    third = job.step(Step.BUILD)
+    assert "first: kept" not in third.output
+    assert "second: kept from the run before" in third.output
+    killed = job.killed_when(Step.VALIDATE, "time ")
+    assert killed.code == -signal.SIGKILL
+    end = job.run_here(Step.VALIDATE, Step.PUBLISH)
+    assert isinstance(end.message, JobReport)
+    assert [c.name for c in end.message.candidates] == ["fp32", "first", "second"]

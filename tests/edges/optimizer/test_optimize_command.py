@@ -14,7 +14,15 @@ from tests.support.small_models import classifier, rows, save_rows
 
 def optimize(*words: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "slipway_optimizer", "optimize", *map(str, words)],
+        [
+            sys.executable,
+            "-m",
+            "slipway_optimizer",
+            "optimize",
+            "--budget-seconds",
+            "60",
+            *map(str, words),
+        ],
         capture_output=True,
         text=True,
         timeout=100,

@@ -6,38 +6,14 @@ from pathlib import Path
 import pytest
 
 from slipway.api.v1alpha1.model import ModelFormatName
-from slipway.api.v1alpha1.validation import Gate, GateMetric
 from slipway.errors import Invalid
-from slipway_optimizer.optimize import add_arguments, as_uri, parse_gate, request_of
+from slipway_optimizer.optimize import add_arguments, as_uri, request_of
 
 
 def options(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     return parser.parse_args(["--model", "m.onnx", "--output", "out", *words])
-
-
-def test_a_gate_has_a_metric_and_bounds() -> None:
-    assert parse_gate("accuracy:min=0.9,maxDegradation=0.005") == Gate(
-        name="accuracy", metric=GateMetric.ACCURACY, min="0.9", max_degradation="0.005"
-    )
-    assert parse_gate("latency_p95_ms:max=25").name == "latency-p95-ms"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("accuracy", "bounds nothing"),
-        ("accuracy:least=1", "'least' is none of min, max, maxDegradation"),
-        ("speed:max=1", "Input should be 'accuracy'"),
-        ("accuracy:min=high", "String should match pattern"),
-        ("accuracy:min=2,max=1", "can never pass"),
-    ],
-)
-def test_a_broken_gate_is_refused_with_its_text(text: str, words: str) -> None:
-    with pytest.raises(Invalid, match=words) as caught:
-        parse_gate(text)
-    assert f"--gate '{text}'" in str(caught.value)
 
 
 def test_the_suffix_says_the_format(tmp_path: Path) -> None:

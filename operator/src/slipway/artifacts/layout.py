@@ -7,6 +7,7 @@ manifest, written last and only if absent, commits them::
     manifests/<input key>/manifest.json      the commit mark
     manifests/<input key>/report.json        for people and tools
     manifests/<input key>/report.md
+    manifests/<input key>/report.html
 
 No resource's name is in a key: equal inputs share one artifact inside a namespace.
 """
@@ -24,6 +25,7 @@ GOLDEN: Final = "golden.npz"
 FEEDS: Final = "feeds.npz"
 REPORT_JSON: Final = "report.json"
 REPORT_MD: Final = "report.md"
+REPORT_HTML: Final = "report.html"
 _CHUNK = 1 << 20
 _PREFIX = "sha256:"
 

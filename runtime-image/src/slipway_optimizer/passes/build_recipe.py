@@ -11,9 +11,11 @@ from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import load
-from slipway_optimizer.passes.weights import TensorError
+from slipway_optimizer.passes.weights import TensorError, int8_errors
 from slipway_optimizer.recipe import Recipe
 
+_OPERATORS: Final = ("Conv", "MatMul", "Gemm")
+_INT8: Final = (QuantizationMode.DYNAMIC, QuantizationMode.STATIC, QuantizationMode.HYBRID)
 _QUANTISED: Final = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul"})
 
 
@@ -41,6 +43,9 @@ def build(
         and not any(node.op_type in _QUANTISED for node in load(target).graph.node)
     ):
         raise Refused("NothingToQuantize", f"{recipe.text} found no operator with fixed weights")
+    if recipe.quantization in _INT8:
+        operators = recipe.operators or _OPERATORS
+        errors += int8_errors(onnx.load_model(source), operators, recipe.exclude)
     return errors
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from slipway_optimizer.passes.weights import TensorError, large_weights
-from slipway_optimizer.quantizer import sqnr_of
+from slipway_optimizer.passes.weights import TensorError, error_of, large_weights
 
 _FLOAT = onnx.TensorProto.FLOAT
 
@@ -37,9 +36,7 @@ def quantize_embeddings(model: onnx.ModelProto) -> tuple[TensorError, ...]:
         graph.initializer.append(
             numpy_helper.from_array(scale.astype(np.float32), f"{tensor.name}/scale")
         )
-        stored = codes * scale
-        zeros = float((codes == 0).mean())
-        errors.append(TensorError(tensor.name, tuple(values.shape), sqnr_of(values, stored), zeros))
+        errors.append(error_of(tensor.name, values, codes * scale))
     return tuple(errors)
 
 

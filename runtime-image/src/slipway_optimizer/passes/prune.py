@@ -11,8 +11,7 @@ from onnx import numpy_helper
 
 from slipway.api.quantity import parse_decimal
 from slipway.api.v1alpha1.optimization import Pruning, PruningMethod, PruningScope
-from slipway_optimizer.passes.weights import TensorError, large_weights
-from slipway_optimizer.quantizer import sqnr_of
+from slipway_optimizer.passes.weights import TensorError, error_of, large_weights
 
 Floats = NDArray[np.float32]
 
@@ -26,8 +25,7 @@ def prune(model: onnx.ModelProto, pruning: Pruning) -> tuple[TensorError, ...]:
         kept = np.where(np.abs(values) < limit, np.float32(0), values)
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(kept, name))
-        zeros = float((kept == 0).mean())
-        errors.append(TensorError(name, tuple(values.shape), sqnr_of(values, kept), zeros))
+        errors.append(error_of(name, values, kept))
     return tuple(errors)
 
 

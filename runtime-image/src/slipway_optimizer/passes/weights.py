@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from slipway_optimizer.arrays import Array
-from slipway_optimizer.quantizer import Coded, encode, sqnr_of
+from slipway_optimizer.quantizer import Coded, encode, rounded, sqnr_of
 
 LEAST_ELEMENTS: Final = 1024  # below it, the unpacking takes more bytes than it saves
 _LAST_AXIS: Final = frozenset({"MatMul", "FusedMatMul"})
+_BINS: Final = 41
 _LEAST_SPARSITY: Final = 0.1
 _INT32, _FLOAT = onnx.TensorProto.INT32, onnx.TensorProto.FLOAT
 
@@ -29,12 +30,17 @@ class TensorError:
     Attributes:
         sqnr_db: of the stored values against the original ones.
         zeros: share of zeros in what is stored.
+        before, after: how many of the values lie in each of 41 equal bins from ``-limit`` to
+            ``limit``, the largest magnitude.
     """
 
     name: str
     shape: tuple[int, ...]
     sqnr_db: float
     zeros: float
+    limit: float
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
 
 def store_in_bits(model: onnx.ModelProto, bits: int) -> tuple[TensorError, ...]:
@@ -53,7 +59,7 @@ def store_in_bits(model: onnx.ModelProto, bits: int) -> tuple[TensorError, ...]:
             coded = encode(values, axis=axes.get(tensor.name, 0), bits=bits)
             builder.coded(tensor, coded)
             stored = coded.decoded
-        errors.append(_error(tensor.name, values, stored))
+        errors.append(error_of(tensor.name, values, stored))
     builder.finish()
     return tuple(errors)
 
@@ -65,7 +71,7 @@ def store_sparse(model: onnx.ModelProto) -> tuple[TensorError, ...]:
     for tensor, values in list(large_weights(model)):
         if float((values == 0).mean()) >= _LEAST_SPARSITY:
             builder.sparse(tensor, values)
-            errors.append(_error(tensor.name, values, values))
+            errors.append(error_of(tensor.name, values, values))
     builder.finish()
     return tuple(errors)
 
@@ -79,9 +85,40 @@ def large_weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, ND
             yield tensor, numpy_helper.to_array(tensor)
 
 
-def _error(name: str, values: Array, stored: Array) -> TensorError:
-    zeros = float((stored == 0).mean())
-    return TensorError(name, tuple(values.shape), sqnr_of(values, stored), zeros)
+def int8_errors(
+    model: onnx.ModelProto, operators: tuple[str, ...], exclude: tuple[str, ...]
+) -> tuple[TensorError, ...]:
+    """What Q(x) = round(x s) / s with 8 bits per channel costs the weights of these operators."""
+    axes = _channel_axes(model)
+    read = {
+        name
+        for node in model.graph.node
+        if node.op_type in operators and node.name not in exclude
+        for name in node.input[1:2]
+    }
+    return tuple(
+        error_of(tensor.name, values, rounded(values, axis=axes.get(tensor.name, 0)))
+        for tensor, values in large_weights(model)
+        if tensor.name in read and values.ndim > 1
+    )
+
+
+def error_of(name: str, values: Array, stored: Array) -> TensorError:
+    """Compare what is stored with what was there."""
+    limit = float(np.abs(values).max()) or 1.0
+    before, after = (
+        tuple(int(n) for n in np.histogram(np.clip(v, -limit, limit), _BINS, (-limit, limit))[0])
+        for v in (values, stored)
+    )
+    return TensorError(
+        name=name,
+        shape=tuple(values.shape),
+        sqnr_db=sqnr_of(values, stored),
+        zeros=float((stored == 0).mean()),
+        limit=limit,
+        before=before,
+        after=after,
+    )
 
 
 def _channel_axes(model: onnx.ModelProto) -> dict[str, int]:

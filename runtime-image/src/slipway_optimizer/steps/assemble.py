@@ -24,11 +24,17 @@ from slipway_optimizer.arrays import (
     save_npz,
     take,
 )
-from slipway_optimizer.bench import Baseline
+from slipway_optimizer.knee import capacity
 from slipway_optimizer.recipe import BASELINE
-from slipway_optimizer.report.document import OptimizationReport
-from slipway_optimizer.report.markdown import render
+from slipway_optimizer.report import html, markdown
+from slipway_optimizer.report.document import (
+    GroupFigures,
+    OptimizationReport,
+    VariantFigures,
+)
+from slipway_optimizer.scores import Group
 from slipway_optimizer.session import Model, shapes_of
+from slipway_optimizer.steps import trial
 from slipway_optimizer.steps.job import Job
 from slipway_optimizer.steps.rows import Rows
 from slipway_optimizer.tensors import Signature
@@ -47,9 +53,13 @@ class Outcome:
     found: FetchRecord
     built: BuildRecord
     rows: Rows
-    baseline: Baseline
+    trial: trial.Outcome
     signature: Signature
-    judgement: Judgement
+
+    @property
+    def judgement(self) -> Judgement:
+        """The pick and its reasons."""
+        return self.trial.judgement
 
 
 def assemble(job: Job, outcome: Outcome) -> None:
@@ -60,8 +70,10 @@ def assemble(job: Job, outcome: Outcome) -> None:
     report = _report(job, outcome)
     text = report.model_dump_json(by_alias=True, indent=2)
     (folder / layout.REPORT_JSON).write_text(text + "\n")
-    (folder / layout.REPORT_MD).write_text(render(report))
-    files = [(layout.REPORT_JSON, FileRole.REPORT), (layout.REPORT_MD, FileRole.REPORT)]
+    (folder / layout.REPORT_MD).write_text(markdown.render(report))
+    (folder / layout.REPORT_HTML).write_text(html.render(report))
+    reports = (layout.REPORT_JSON, layout.REPORT_MD, layout.REPORT_HTML)
+    files = [(name, FileRole.REPORT) for name in reports]
     if outcome.judgement.picked is not None:
         files = [*_write_model(job, outcome, outcome.judgement.picked), *files]
     manifest = _manifest(job, outcome, report, [_file(folder / n, role) for n, role in files])
@@ -124,11 +136,48 @@ def _report(job: Job, outcome: Outcome) -> OptimizationReport:
         conversion=outcome.built.conversion,
         notes=outcome.built.notes,
         validation=outcome.judgement.report,
+        figures=_figures(outcome),
+        sensitivity=outcome.built.sensitivity,
+        checks=outcome.trial.checks,
+        load=outcome.trial.load,
+        capacity=capacity(outcome.trial.load),
+        by_threads=outcome.trial.by_threads,
         seconds={
             Step.FETCH: found.seconds,
             Step.BUILD: outcome.built.seconds,
             Step.VALIDATE: job.progress.seconds,
         },
+    )
+
+
+def _figures(outcome: Outcome) -> tuple[VariantFigures, ...]:
+    tensors = {c.recipe.name: c.tensors for c in outcome.built.candidates}
+    trial = outcome.trial
+    return tuple(
+        VariantFigures(
+            name=facts.name,
+            scores={str(metric): found.value for metric, found in facts.scores.items()},
+            agreement=facts.agreement,
+            cosine=facts.cosine,
+            p99_ms=facts.p99_ms,
+            throughput=facts.throughput,
+            cost_per_1000=facts.cost,
+            memory_bytes=facts.memory_bytes,
+            load_ms=facts.load_ms,
+            gzip_bytes=facts.gzip_bytes,
+            samples_ms=facts.samples_ms,
+            classes=_groups(facts.classes),
+            slices=_groups(facts.slices),
+            tensors=tensors.get(facts.name, ()),
+        )
+        for facts in (trial.baseline.facts, *trial.variants)
+    )
+
+
+def _groups(groups: tuple[Group, ...]) -> tuple[GroupFigures, ...]:
+    return tuple(
+        GroupFigures(name=g.name, rows=g.rows, baseline=g.baseline, candidate=g.candidate)
+        for g in groups
     )
 
 
@@ -165,4 +214,4 @@ def _manifest(
 
 
 def _outputs(outcome: Outcome) -> tuple[Tensor, ...]:
-    return shapes_of(outcome.baseline.answers, outcome.signature.outputs)
+    return shapes_of(outcome.trial.baseline.answers, outcome.signature.outputs)

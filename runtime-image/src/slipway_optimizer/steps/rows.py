@@ -80,6 +80,7 @@ def load_rows(
         labels=validation.labels,
         output=judged_output(job, signature, answers),
         classes=answers.classes,
+        slices=validation.slices,
     )
     dataset = datasets.load(job.work.dataset, signature, expectations)
     dataset = datasets.index_labels(dataset, answers.classes)

@@ -1,0 +1,80 @@
+"""Candidates and gates as words of a command line. Pure."""
+
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from slipway.api.v1alpha1.optimization import Candidate
+from slipway.api.v1alpha1.validation import Gate
+from slipway.errors import Invalid
+
+_PARTS: Final = ("method", "value", "scope", "maxPerLayer")
+_FLAGS: Final = {"true": True, "false": False}
+_LISTS: Final = ("opTypes", "excludeNodes")
+_QUANTIZATION: Final = ("mode", "bits", "calibration", "perChannel", "embeddings", *_LISTS)
+
+
+def parse_gate(text: str) -> Gate:
+    """``accuracy:min=0.9,maxDegradation=0.005`` -> a gate named ``accuracy``.
+
+    Raises:
+        Invalid: not of that form.
+    """
+    metric, _, bounds = text.partition(":")
+    values = _pairs(bounds)
+    _only(values, ("min", "max", "maxDegradation"), f"--gate '{text[:80]}'")
+    try:
+        return Gate.model_validate({"name": metric.replace("_", "-"), "metric": metric, **values})
+    except ValidationError as error:
+        raise Invalid(f"--gate '{text[:80]}': {_first(error)}") from error
+
+
+def parse_candidate(text: str) -> Candidate:
+    """``int4:mode=WeightOnly,bits=4`` or ``slim:prune=Percentile/50/Global,precision=FP16``.
+
+    Lists are joined by ``+``: ``opTypes=Conv+MatMul``, ``excludeNodes=/a+/b``.
+
+    Raises:
+        Invalid: not of that form.
+    """
+    where = f"--candidate '{text[:80]}'"
+    name, _, rest = text.partition(":")
+    values = _pairs(rest)
+    _only(values, (*_QUANTIZATION, "precision", "prune"), where)
+    body: dict[str, Any] = {"name": name}
+    if "precision" in values:
+        body["precision"] = values["precision"]
+    if "prune" in values:
+        body["pruning"] = dict(zip(_PARTS, values["prune"].split("/"), strict=False))
+    quantization = {k: _value(k, v) for k, v in values.items() if k in _QUANTIZATION}
+    if quantization:
+        body["quantization"] = quantization
+    try:
+        return Candidate.model_validate(body)
+    except ValidationError as error:
+        raise Invalid(f"{where}: {_first(error)}") from error
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in text.split(",") if part)
+
+
+def _value(key: str, text: str) -> object:
+    if key in _LISTS:
+        return [word for word in text.split("+") if word]
+    if key == "bits":
+        return int(text) if text.isdecimal() else text
+    return _FLAGS.get(text.lower(), text)
+
+
+def _only(values: dict[str, str], known: tuple[str, ...], where: str) -> None:
+    unknown = set(values) - set(known)
+    if unknown:
+        raise Invalid(f"{where}: '{min(unknown)}' is none of {', '.join(known)}")
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors()[0]
+    place = ".".join(str(part) for part in found["loc"])
+    message = found["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

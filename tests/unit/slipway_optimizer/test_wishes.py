@@ -1,0 +1,100 @@
+"""Gates and candidates as words."""
+
+import pytest
+
+from slipway.api.v1alpha1.optimization import (
+    Calibration,
+    Candidate,
+    Precision,
+    Pruning,
+    PruningMethod,
+    PruningScope,
+    Quantization,
+    QuantizationMode,
+    QuantizedOperator,
+)
+from slipway.api.v1alpha1.validation import Gate, GateMetric
+from slipway.errors import Invalid
+from slipway_optimizer.wishes import parse_candidate, parse_gate
+
+
+def test_a_gate_has_a_metric_and_bounds() -> None:
+    assert parse_gate("accuracy:min=0.9,maxDegradation=0.005") == Gate(
+        name="accuracy", metric=GateMetric.ACCURACY, min="0.9", max_degradation="0.005"
+    )
+    assert parse_gate("latency_p95_ms:max=25").name == "latency-p95-ms"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("accuracy", "bounds nothing"),
+        ("accuracy:least=1", "'least' is none of min, max, maxDegradation"),
+        ("speed:max=1", "Input should be 'accuracy'"),
+        ("accuracy:min=high", "String should match pattern"),
+        ("accuracy:min=2,max=1", "can never pass"),
+    ],
+)
+def test_a_broken_gate_is_refused_with_its_text(text: str, words: str) -> None:
+    with pytest.raises(Invalid, match=words) as caught:
+        parse_gate(text)
+    assert f"--gate '{text}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "int4:mode=WeightOnly,bits=4",
+            Candidate(
+                name="int4", quantization=Quantization(mode=QuantizationMode.WEIGHT_ONLY, bits=4)
+            ),
+        ),
+        (
+            "s:mode=Static,calibration=Entropy,perChannel=false,opTypes=Conv+Gemm,excludeNodes=/a",
+            Candidate(
+                name="s",
+                quantization=Quantization(
+                    mode=QuantizationMode.STATIC,
+                    calibration=Calibration.ENTROPY,
+                    per_channel=False,
+                    op_types=(QuantizedOperator.CONV, QuantizedOperator.GEMM),
+                    exclude_nodes=("/a",),
+                ),
+            ),
+        ),
+        (
+            "slim:prune=Percentile/50/PerLayer/0.8,precision=FP16",
+            Candidate(
+                name="slim",
+                precision=Precision.FP16,
+                pruning=Pruning(
+                    method=PruningMethod.PERCENTILE,
+                    value="50",
+                    scope=PruningScope.PER_LAYER,
+                    max_per_layer="0.8",
+                ),
+            ),
+        ),
+    ],
+)
+def test_a_candidate_has_a_name_and_parts(text: str, expected: Candidate) -> None:
+    assert parse_candidate(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("same:", "candidate same changes nothing"),
+        ("a:mode=Fast", "quantization.mode: Input should be 'Dynamic'"),
+        ("a:speed=1", "'speed' is none of mode, bits"),
+        ("a:mode=Static,bits=4", "bits 4 needs mode WeightOnly"),
+        ("a:mode=WeightOnly,bits=many", "quantization.bits: Input should be a valid integer"),
+        ("A B:precision=FP16", "name: String should match pattern"),
+        ("a:prune=Percentile", "pruning.value: Field required"),
+    ],
+)
+def test_a_broken_candidate_is_refused_with_its_text(text: str, words: str) -> None:
+    with pytest.raises(Invalid, match=words) as caught:
+        parse_candidate(text)
+    assert f"--candidate '{text}'" in str(caught.value)
