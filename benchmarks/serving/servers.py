@@ -72,6 +72,7 @@ class Serving:
     running: Running
     http_port: int
     grpc_port: int
+    log: Path
 
     def port(self, kind: str) -> int:
         """Where a protocol is spoken."""
@@ -165,7 +166,7 @@ def _started(
     log = _CACHE / f"{name}-{os.getpid()}.log"
     url = f"http://127.0.0.1:{ports[0]}{ready}"
     with running(command, env=env, ready=url, log=log) as found:
-        yield Serving(name, found, *ports)
+        yield Serving(name, found, *ports, log)
     log.unlink(missing_ok=True)
 
 

@@ -88,8 +88,7 @@ def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Pr
 
     with phases.phase("warmup"):
         rows = warmup.rows_that_run(session, [sample.feeds for sample in samples])
-        for place in range(settings.warmup.iterations if rows else 0):
-            session.run(rows[place % len(rows)])
+        warmup.warm(session, rows, iterations=settings.warmup.iterations, clock=time.perf_counter)
     with phases.phase("golden"):
         golden.check(samples, session.outputs, session.run)
     with phases.phase("batching"):

@@ -72,6 +72,22 @@ def rows_that_run(session: Session, known: Sequence[Feeds], *, wanted: int = 4) 
     return []
 
 
+def warm(session: Session, rows: Sequence[Feeds], *, iterations: int, clock: Clock) -> None:
+    """Run so often that buffers and caches are there; a slow model is warm after one run.
+
+    Args:
+        session: loaded.
+        rows: feeds that work.
+        iterations: at most so many runs.
+        clock: seconds, monotonic.
+    """
+    enough = clock() + _BUDGET_SECONDS
+    for place in range(iterations if rows else 0):
+        session.run(rows[place % len(rows)])
+        if clock() > enough:
+            return
+
+
 def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
     """Measure what rows cost together. Takes about 0.3 s at most.
 

@@ -6,7 +6,7 @@ import pytest
 from slipway.errors import Invalid
 from slipway_server.batcher import BatchPolicy
 from slipway_server.protocol.tensors import Array, TensorSpec
-from slipway_server.warmup import answers_do_not_mix, learn, made_up, rows_that_run
+from slipway_server.warmup import answers_do_not_mix, learn, made_up, rows_that_run, warm
 from tests.support.tensors import FakeSession, double, rows
 
 
@@ -114,3 +114,12 @@ def test_known_rows_are_preferred_and_sizes_are_tried_until_one_runs() -> None:
 
     assert rows_that_run(FakeSession(refuses), []) == []
     assert learn(FakeSession(refuses), [], Clock({})) == BatchPolicy()
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0.4, 1), (0.2, 2), (0.001, 10)])
+def test_a_slow_model_is_warm_after_a_run_and_a_fast_one_after_all(
+    seconds: float, runs: int
+) -> None:
+    clock = Clock({1: seconds})
+    warm(FakeSession(clock.model), [{"x": rows(1)}], iterations=10, clock=clock)
+    assert round(clock.now / seconds) == runs
