@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from slipway.api.v1alpha1.predictor import Concurrency, Warmup
 from slipway.artifacts.credentials import StorageConfig
 from slipway.artifacts.layout import MANIFEST, digest_of
-from slipway.artifacts.store import open_reader, split_uri
+from slipway.artifacts.store import Reader, open_reader, split_uri
 from slipway.contract import Env, PodPath, Port, StorageMount
 from slipway.errors import Invalid, NotFound
 from slipway.tasks import ServingRequest
@@ -28,12 +28,12 @@ _M = TypeVar("_M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class StoreSource:
-    """An artifact in a store, and where to put it."""
+    """An artifact in a store, and where to put it; ``storage`` may be why nobody can log in."""
 
     artifacts_uri: str
     manifest_uri: str
     digest: str
-    storage: StorageConfig
+    storage: StorageConfig | Invalid
     work: Path
 
     def open(self) -> LocalArtifact:
@@ -48,8 +48,8 @@ class StoreSource:
         """
         root, key = split_uri(self.manifest_uri)
         return Address(
-            manifests=open_reader(root, self.storage),
-            blobs=open_reader(self.artifacts_uri, self.storage),
+            manifests=_reader(root, self.storage),
+            blobs=_reader(self.artifacts_uri, self.storage),
             manifest_key=key,
             digest=self.digest,
         )
@@ -227,13 +227,42 @@ def read_request(model: type[_M], env: Mapping[str, str]) -> _M:
         ) from error
 
 
-def artifact_storage(env: Mapping[str, str]) -> StorageConfig:
-    """Credentials of the artifact store, where they are mounted."""
+def artifact_storage(env: Mapping[str, str]) -> StorageConfig | Invalid:
+    """Credentials of the artifact store, where they are mounted; or what to say if they are not.
+
+    A Secret that was deleted leaves an empty folder, and one that never was leaves none. That is
+    told only when the store is asked: a container that starts again finds its artifact in the pod.
+    """
     folder = Path(env.get(Env.STORAGE_DIR, PodPath.STORAGE)) / StorageMount.ARTIFACTS
-    # A Secret that was deleted leaves an empty folder: a container that starts again finds its
-    # artifact in the pod and needs none.
-    there = folder.is_dir() and any(folder.iterdir())
-    return StorageConfig.from_folder(folder) if there else StorageConfig()
+    try:
+        return StorageConfig.from_folder(folder)
+    except Invalid as error:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class _NoStore:
+    """Implements ``Reader`` where there are no credentials: without any, AWS would be asked."""
+
+    error: Invalid
+
+    def read(self, key: str, *, limit: int) -> bytes:
+        """See ``Reader.read``."""
+        del key, limit
+        raise self.error
+
+    def download(self, key: str, path: Path) -> None:
+        """See ``Reader.download``."""
+        del key, path
+        raise self.error
+
+
+def _reader(root: str, storage: StorageConfig | Invalid) -> Reader:
+    if isinstance(storage, StorageConfig):
+        return open_reader(root, storage)
+    return _NoStore(storage) if root.startswith("s3://") else open_reader(root, StorageConfig())
 
 
 def _name(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from slipway.artifacts.credentials import StorageConfig
 from slipway.artifacts.s3_reader import S3Reader
+from slipway.artifacts.store import open_store
 from slipway.errors import Invalid, NotFound, Transient
 from tests.support.s3 import S3Server, free_port, s3
 
@@ -32,6 +33,17 @@ def test_reads_a_key_below_its_root(s3: S3Server, bucket: str) -> None:
         S3Reader(f"s3://{bucket}/team%20a/", s3.config).read("small.txt", limit=12)
         == b"twelve bytes"
     )
+
+
+def test_a_root_with_odd_letters_is_one_place_for_both_clients(
+    s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    root = f"s3://{bucket}/team#1/what?/a b"
+    (tmp_path / "file").write_bytes(b"content")
+    open_store(root, s3.config).upload(tmp_path / "file", "blobs/sha256/x")
+    assert S3Reader(root, s3.config).read("blobs/sha256/x", limit=100) == b"content"
+    whole = S3Reader(f"s3://{bucket}", s3.config)
+    assert whole.read("team#1/what?/a b/blobs/sha256/x", limit=100) == b"content"
 
 
 def test_reads_and_downloads_an_empty_object(s3: S3Server, bucket: str, tmp_path: Path) -> None:

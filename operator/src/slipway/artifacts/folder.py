@@ -1,11 +1,20 @@
 """An artifact store in a folder: local mode, laptops and tests."""
 
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from slipway.errors import Invalid, NotFound, Transient
+from slipway.errors import Invalid, NotFound, SlipwayError, Transient
+
+# What waiting does not mend; a full disk or a network's file system may be well again later.
+_FINAL: Final = frozenset(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+)
 
 
 class FolderStore:
@@ -24,7 +33,7 @@ class FolderStore:
         except FileNotFoundError as error:
             raise NotFound(f"{path} does not exist") from error
         except OSError as error:
-            raise Transient(f"{path} cannot be read: {error.strerror}") from error
+            raise _told(path, "read", error) from error
 
     def download(self, key: str, path: Path) -> None:
         """See ``Reader.download``."""
@@ -34,42 +43,55 @@ class FolderStore:
         try:
             shutil.copyfile(source, path)
         except OSError as error:
-            raise Transient(f"{source} cannot be copied: {error.strerror}") from error
+            raise _told(source, "copied", error) from error
 
     def upload(self, path: Path, key: str) -> None:
         """See ``Store.upload``."""
         target = self._path(key)
         try:
-            temporary = self._temporary(target)
-            shutil.copyfile(path, temporary)
-            temporary.replace(target)
+            with _temporary(target) as temporary:
+                shutil.copyfile(path, temporary)
+                temporary.replace(target)
         except OSError as error:
-            raise Transient(f"{target} cannot be written: {error.strerror}") from error
+            raise _told(target, "written", error) from error
 
     def commit(self, key: str, data: bytes) -> bool:
         """See ``Store.commit``: a hard link is the atomic put-if-absent of a file system."""
         target = self._path(key)
         try:
-            temporary = self._temporary(target)
-            temporary.write_bytes(data)
-            try:
+            with _temporary(target) as temporary:
+                temporary.write_bytes(data)
                 os.link(temporary, target)
-            except FileExistsError:
-                return False
-            finally:
-                temporary.unlink()
+        except FileExistsError:
+            return False
         except OSError as error:
-            raise Transient(f"{target} cannot be written: {error.strerror}") from error
+            raise _told(target, "written", error) from error
         return True
-
-    def _temporary(self, target: Path) -> Path:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-        os.close(handle)
-        return Path(name)
 
     def _path(self, key: str) -> Path:
         path = (self._root / key).resolve()
         if not path.is_relative_to(self._root) or path == self._root:
             raise Invalid(f"key '{key[:200]}' leaves the store")
         return path
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A file beside ``target`` that is gone afterwards, whatever happens."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    os.close(handle)
+    path = Path(name)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _told(path: Path, deed: str, error: OSError) -> SlipwayError:
+    if error.errno in _FINAL:
+        return Invalid(
+            f"{path} cannot be {deed}: {error.strerror}: mend the rights of the folder, or name "
+            "another one"
+        )
+    return Transient(f"{path} cannot be {deed}: {error.strerror}")

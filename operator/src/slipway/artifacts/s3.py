@@ -7,7 +7,6 @@ inputs, so readers see one or the other whole, never a mixture.
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -17,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from slipway.artifacts.credentials import StorageConfig
+from slipway.artifacts.store import bucket_of
 from slipway.contract import StorageKey
 from slipway.errors import Invalid, NotFound, SlipwayError, Transient
 
@@ -51,8 +51,7 @@ class S3Store:
         Raises:
             Invalid: one of the two keys is missing.
         """
-        parts = urlsplit(root)
-        self._bucket, self._prefix = parts.netloc, unquote(parts.path).strip("/")
+        self._bucket, self._prefix = bucket_of(root)
         if bool(config.access_key_id) != bool(config.secret_access_key):
             raise Invalid(
                 f"the storage Secret has only one of {StorageKey.ACCESS_KEY_ID} and "

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import obstore
 from obstore import Bytes, exceptions
 from obstore.store import S3Store
 
 from slipway.artifacts.credentials import StorageConfig
+from slipway.artifacts.store import bucket_of
 from slipway.contract import StorageKey
 from slipway.errors import Invalid, NotFound, Transient
 
@@ -47,7 +48,7 @@ class S3Reader:
         Raises:
             Invalid: half a pair of keys, or an endpoint that is no URL.
         """
-        parts = urlsplit(root)
+        bucket, prefix = bucket_of(root)
         self._root = root.rstrip("/")
         if bool(config.access_key_id) != bool(config.secret_access_key):
             raise Invalid(
@@ -55,7 +56,7 @@ class S3Reader:
                 f"{StorageKey.SECRET_ACCESS_KEY}: set both, or neither for a public bucket"
             )
         with self._translated(""):
-            self._store = _store(parts.netloc, unquote(parts.path).strip("/"), config)
+            self._store = _store(bucket, prefix, config)
 
     def read(self, key: str, *, limit: int) -> bytes:
         """See ``Reader.read``."""

@@ -72,6 +72,13 @@ def split_uri(uri: str) -> tuple[str, str]:
     raise Invalid(f"'{uri[:200]}' names no file: expected s3://bucket/key or file:///path")
 
 
+def bucket_of(root: str) -> tuple[str, str]:
+    """``s3://bucket/a/b`` -> (``bucket``, ``a/b``): a root's bucket and prefix."""
+    # Not urlsplit: see above.
+    bucket, _, prefix = root.partition("://")[2].partition("/")
+    return bucket, unquote(prefix).strip("/")
+
+
 def open_reader(root: str, config: StorageConfig) -> Reader:
     """The fast reader of ``s3://bucket[/prefix]`` or ``file:///folder``.
 

@@ -1,9 +1,12 @@
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from slipway.artifacts.folder import FolderStore
-from slipway.errors import Invalid, NotFound
+from slipway.errors import Invalid, NotFound, Transient
 
 
 def test_the_first_commit_wins(tmp_path: Path) -> None:
@@ -31,6 +34,41 @@ def test_what_is_not_there_is_not_found_and_what_is_too_large_is_refused(tmp_pat
     (tmp_path / "large").write_bytes(b"123")
     with pytest.raises(Invalid, match="larger than 2 bytes"):
         store.read("large", limit=2)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.EACCES, Invalid), (errno.EROFS, Invalid), (errno.ENOSPC, Transient)],
+)
+def test_what_waiting_does_not_mend_is_the_users_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    """The rights of files do not hold for root, who may run the tests: the system says no."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    store, source = FolderStore(tmp_path / "s"), tmp_path / "a"
+    source.write_bytes(b"1")
+    store.upload(source, "blobs/x")
+    monkeypatch.setattr(shutil, "copyfile", fails)
+    monkeypatch.setattr(os, "link", fails)
+    for act in (
+        lambda: store.upload(source, "blobs/y"),
+        lambda: store.download("blobs/x", tmp_path / "b"),
+        lambda: store.commit("m/k", b""),
+    ):
+        with pytest.raises(kind, match="cannot be"):
+            act()
+    left = [path.name for path in (tmp_path / "s").rglob("*") if path.is_file()]
+    assert left == ["x"]
+
+
+def test_a_folder_that_is_a_file_is_the_users_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("no folder")
+    store = FolderStore(tmp_path / "s")
+    with pytest.raises(Invalid, match="mend the rights of the folder, or name another one"):
+        store.read("k", limit=1)
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "", "."])

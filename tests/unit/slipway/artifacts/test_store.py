@@ -1,7 +1,7 @@
 import pytest
 
 from slipway.artifacts.credentials import StorageConfig
-from slipway.artifacts.store import open_reader, open_store, split_uri
+from slipway.artifacts.store import bucket_of, open_reader, open_store, split_uri
 from slipway.errors import Invalid
 
 
@@ -46,3 +46,17 @@ def test_what_is_no_store_is_refused(root: str) -> None:
     for opened in (open_reader, open_store):
         with pytest.raises(Invalid, match="storage must be s3"):
             opened(root, StorageConfig())
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("s3://bucket", ("bucket", "")),
+        ("s3://bucket/", ("bucket", "")),
+        ("s3://bucket/a/b/", ("bucket", "a/b")),
+        ("s3://bucket/team#1/what?", ("bucket", "team#1/what?")),
+        ("s3://bucket/a%20b", ("bucket", "a b")),
+    ],
+)
+def test_a_root_is_a_bucket_and_a_prefix(root: str, expected: tuple[str, str]) -> None:
+    assert bucket_of(root) == expected
