@@ -198,15 +198,13 @@ def _ceilings(run: Run, serving: Serving) -> None:
             continue
         url = f"http://127.0.0.1:{serving.http_port}/v2/models/{model}"
         with urllib.request.urlopen(url, timeout=5) as answer:
-            chosen = json.load(answer).get("parameters", {})
-        rows = min(8, int(chosen.get("max_batch_size", 1)))
-        at_once = int(chosen.get("instances", 1))
+            chosen = json.load(answer)["parameters"]
+        rows = min(8, int(chosen["max_batch_rows"]))
         run.ceilings[model] = ceiling.items_per_second(
             model,
             run.paths[model],
-            rows=max(1, rows // at_once),
-            runs_at_once=at_once,
-            threads=int(chosen.get("threads", 1)),
+            rows=rows,
+            threads=int(chosen["threads"]),
             seconds=float(run.seconds),
         )
 

@@ -9,6 +9,7 @@ import logging  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Mapping  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from slipway.contract import TERMINATION_LOG, Env, ExitCode, Port  # noqa: E402
@@ -70,6 +71,7 @@ def _serve(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     if targets:
         listen = Listen(options.host or None, options.http_port, options.grpc_port)
         settings = local_settings(targets, listen=listen, env=env)
+        settings = replace(settings, threads=options.threads)
     else:
         settings = pod_settings(env)
     try:
@@ -145,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         "--grpc-port", type=_port, default=int(Port.GRPC), help="default %(default)s"
     )
     serve.add_argument(
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="of one run of a model (default: learnt from the CPU limit)",
+    )
+    serve.add_argument(
         "--grpc-transport",
         choices=("own", "grpc.aio"),
         help="who speaks HTTP/2 (default: SLIPWAY_GRPC_TRANSPORT, else own)",
@@ -169,6 +177,12 @@ def _named(text: str) -> tuple[str, Path]:
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"'{text}' names no model: use NAME=DIR")
     return name, Path(path)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of threads: use 1 to 1024")
+    return int(text)
 
 
 def _port(text: str) -> int:
