@@ -64,9 +64,9 @@ def _talk(pieces: list[bytes]) -> tuple[list[tuple[str, int, bytes]], bytes, boo
         assert len(sender.streams) <= 8
         assert sender.unsent == sum(stream.unsent for stream in sender.streams.values())
         assert sender.unsent >= 0
-    while sender.pump():
-        pass
-    out = b"".join(sender.out)
+    out = b""
+    while parts := sender.take():
+        out += b"".join(parts)
     _check(h2.parse(out), failed=machine.failed)
     return handler.events, out, machine.failed
 

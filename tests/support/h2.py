@@ -127,9 +127,9 @@ class Peer:
 
     def sent(self) -> list[Frame]:
         """What the server sent since the last time."""
-        while self.sender.pump():
-            pass
-        out, self.sender.out = b"".join(self.sender.out), []
+        out = b""
+        while parts := self.sender.take():
+            out += b"".join(parts)
         return parse(out)
 
     def failure(self) -> tuple[frames.Code, str] | None:

@@ -19,13 +19,17 @@ class Service:
 
     Attributes:
         gate: ``/t.T/Wait`` answers when it is set.
+        started: set when a call has come there.
         running: how many calls wait at the gate.
         cancelled: how many were given up while they did.
+        counted: how many calls ``/t.T/Count`` had.
     """
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     running: int = 0
     cancelled: int = 0
+    counted: int = 0
 
     def methods(self) -> Methods:
         """All of them."""
@@ -36,6 +40,7 @@ class Service:
             "/t.T/Bug": self.bug,
             "/t.T/No": self.no,
             "/t.T/Large": self.large,
+            "/t.T/Count": self.count,
         }
         return Methods(unary, {"/t.T/Stream": self.echo}, (("slipway-revision", "m-1"),))
 
@@ -48,6 +53,7 @@ class Service:
         """When the gate opens."""
         del seconds
         self.running += 1
+        self.started.set()
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -73,6 +79,13 @@ class Service:
         del seconds
         raise RpcRefused("NOT_FOUND", bytes(request).decode())
 
+    async def count(self, request: bytes, *, seconds: float | None) -> bytes:
+        """Nothing, after a moment."""
+        del request, seconds
+        self.counted += 1
+        await asyncio.sleep(0.002)
+        return b""
+
     async def large(self, request: bytes, *, seconds: float | None) -> bytes:
         """As many bytes as the request says."""
         del seconds
@@ -87,6 +100,13 @@ class Running:
     service: Service
     port: int
 
+    def leave(self) -> int:
+        """End all connections; returns how many there are."""
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self.server.connections):
+            connection.leave(now)
+        return len(self.server.connections)
+
     def pass_time(self, seconds: float) -> None:
         """Let every connection look at a clock that is so much ahead."""
         now = asyncio.get_running_loop().time() + seconds
@@ -98,7 +118,7 @@ class Running:
 async def serving(limits: GrpcLimits | None = None) -> AsyncIterator[Running]:
     """A server, until the block ends."""
     service = Service()
-    server = Http2Server(service.methods(), limits or GrpcLimits())
+    server = Http2Server(service.methods(), limits or GrpcLimits(connection_age=1e6))
     port = await server.start(HOST, 0)
     try:
         yield Running(server, service, port)
@@ -135,6 +155,11 @@ class Client:
             if frame.kind in kinds:
                 return frame
 
+    async def settled(self) -> None:
+        """Wait until the server has read the client's settings."""
+        while not (await self.next(frames.SETTINGS)).flags & frames.ACK:
+            pass
+
     async def answer(self, stream: int) -> tuple[bytes, dict[bytes, bytes]]:
         """Body and last header list of a stream."""
         body, lists = b"", []
@@ -147,6 +172,13 @@ class Client:
                 lists += h2.blocks([frame])
             if frame.flags & frames.END_STREAM:
                 return body, lists[-1] if lists else {}
+
+    async def answer_of(self, stream: int) -> dict[bytes, bytes]:
+        """Last header list of a stream among others."""
+        while True:
+            frame = await self.next(frames.HEADERS)
+            if frame.stream == stream and frame.flags & frames.END_STREAM:
+                return h2.blocks([frame])[0]
 
     async def rest(self) -> bytes:
         """Everything until the server ends the connection."""

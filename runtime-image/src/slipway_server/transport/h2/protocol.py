@@ -89,7 +89,7 @@ class RpcConnection(asyncio.Protocol):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._flush()
         if self._owner.stopping:
-            self.leave()
+            self.leave(self._loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has left: nobody waits for its answers."""
@@ -135,16 +135,11 @@ class RpcConnection(asyncio.Protocol):
         transport, sender = self._transport, self._sender
         if transport is None or self._closing:
             return
-        sender.pump()
-        out = sender.out
-        while out:
-            sender.out = []
+        while out := sender.take():
             if len(out) == 1:
                 transport.write(out[0])
             else:
                 transport.writelines(out)
-            sender.pump()
-            out = sender.out
         self._calls.count_unsent()
         if self._h2.failed:
             self._fail(transport)
@@ -155,12 +150,12 @@ class RpcConnection(asyncio.Protocol):
 
     # ---- ends
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         """End the connection at the right moment, without losing a call."""
         if self.leaving:
             return
         self.leaving = True
-        self._aborts = self._loop.time() + self._limits.connection_grace + _PING_SECONDS
+        self._aborts = now + self._limits.connection_grace + _PING_SECONDS
         if self._sender.streams:
             self.announce()
         else:
@@ -187,7 +182,7 @@ class RpcConnection(asyncio.Protocol):
         self._calls.check_time(now)
         idle = not self._sender.streams and now - self._active > self._limits.idle_seconds
         if idle or now > self._expires:
-            self.leave()
+            self.leave(now)
         self._flush()
 
     def _note_calls(self, now: float) -> None:

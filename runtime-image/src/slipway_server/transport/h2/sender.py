@@ -21,7 +21,7 @@ from slipway_server.transport.h2.frames import (
 )
 
 Bytes = bytes | memoryview
-_BURST: Final = 256 << 10  # of queued answers, before the transport is asked again
+_BURST: Final = 256 << 10  # of answers, before the transport is asked again
 _MAX_RECORD: Final = 512
 
 
@@ -33,6 +33,7 @@ class Stream:
         recv_left, recv_used: what the peer may still send, and what was not yet given back.
         received: bytes of the body so far.
         window: what may be sent.
+        block: of the answer's headers, until they are sent.
         pending: what waits to be sent, ``unsent`` bytes of it.
         queued: it waits for its turn.
         tail: the block of the trailers; ``None`` while more may be pushed.
@@ -45,9 +46,9 @@ class Stream:
     """
 
     __slots__ = (
-        "closed", "headers", "id", "pending", "queued", "received", "recv_left", "recv_used",
-        "remote_ended", "sent", "sent_before", "since", "stalled", "tail", "unsent", "user",
-        "window",
+        "block", "closed", "headers", "id", "pending", "queued", "received", "recv_left",
+        "recv_used", "remote_ended", "sent", "sent_before", "since", "stalled", "tail", "unsent",
+        "user", "window",
     )  # fmt: skip
 
     def __init__(self, number: int, headers: Headers, *, recv: int, send: int) -> None:
@@ -57,6 +58,7 @@ class Stream:
         self.recv_used = 0
         self.received = 0
         self.window = send
+        self.block: bytes | None = None
         self.pending: deque[memoryview] | None = None
         self.queued = False
         self.unsent = 0
@@ -74,7 +76,7 @@ class Sender:
     """Streams of one connection, and what goes out.
 
     Attributes:
-        out: what is to be written, in this order.
+        out: what is to be written, in this order; see ``take``.
         streams: those that are not closed, by number.
         window: of the connection.
         initial: window of a new stream.
@@ -93,6 +95,7 @@ class Sender:
         self.open = True
         self.unsent = 0
         self.credit = Credit()
+        self._moved = 0  # bytes of answers in ``out``
         self._turns: deque[Stream] = deque()
         # Which streams ended lately, and whether we ended them: then what is still under way from
         # the peer is its right and is ignored. Two halves, so that the oldest can be dropped.
@@ -122,9 +125,11 @@ class Sender:
             and size <= stream.window
             and size <= self.window
             and size <= self.max_frame
+            and self._moved < _BURST
         ):
             number = stream.id
             self.window -= size
+            self._moved += size
             self.out.append(
                 b"".join(
                     (
@@ -144,10 +149,8 @@ class Sender:
         self.finish(stream, tail)
 
     def start(self, stream: Stream, block: bytes) -> None:
-        """Send the headers of an answer whose body follows."""
-        if stream.closed:
-            return
-        self.out.append(head(HEADERS, END_HEADERS, stream.id, len(block)) + block)
+        """Begin an answer whose body follows."""
+        stream.block = block
 
     def push(self, stream: Stream, body: Sequence[bytes]) -> None:
         """Send a part of a body, as soon as it may leave."""
@@ -188,27 +191,36 @@ class Sender:
 
     # ---- what makes pending answers move
 
-    def pump(self) -> bool:
-        """Move what may be sent to ``out``; whether there is more to move at once."""
-        moved = 0
+    def take(self) -> list[Bytes]:
+        """What is to be written now. It has to be asked for again until it is nothing."""
+        self.pump()
+        out, self.out = self.out, []
+        self._moved = 0
+        return out
+
+    def pump(self) -> None:
+        """Move what may be sent to ``out``, unless there is much already."""
         while self._turns and self.open:
             stream = self._turns[0]
             if stream.closed or not self._due(stream):
                 self._leave()
                 continue
+            if stream.block is not None:
+                block, stream.block = stream.block, None
+                self.out.append(head(HEADERS, END_HEADERS, stream.id, len(block)) + block)
             room = min(stream.unsent, stream.window, self.window, self.max_frame)
             if room <= 0 and stream.unsent:
                 if self.window <= 0:
-                    return False
+                    return
                 self._leave()  # its own window is shut: an update brings it back
                 continue
-            if moved >= _BURST:
-                return True
+            if self._moved >= _BURST:
+                return
             self._leave()
-            moved += self._send(stream, room)
+            self._moved += room
+            self._send(stream, room)
             if not stream.closed and self._due(stream):
                 self._queue(stream)
-        return False
 
     def add_window(self, stream: Stream | None, increment: int) -> bool:
         """Widen the connection's window or a stream's; ``False`` when it is beyond the maximum."""
@@ -243,8 +255,8 @@ class Sender:
     def _due(stream: Stream) -> bool:
         return bool(stream.unsent) or stream.tail is not None
 
-    def _send(self, stream: Stream, room: int) -> int:
-        """Send one frame of ``room`` bytes, and the end if that was all; returns the bytes."""
+    def _send(self, stream: Stream, room: int) -> None:
+        """Send one frame of ``room`` bytes, and the end if that was all."""
         last = room == stream.unsent and stream.tail is not None
         if room or (last and not stream.tail):
             flags = END_STREAM if last and not stream.tail else 0
@@ -256,7 +268,6 @@ class Sender:
                 flags = END_HEADERS | END_STREAM
                 self.out.append(head(HEADERS, flags, stream.id, len(block)) + block)
             self._finish(stream)
-        return room
 
     def _cut(self, stream: Stream, room: int) -> None:
         pending, left = stream.pending, room

@@ -58,7 +58,7 @@ class Http2Server:
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
         for connection in tuple(self.connections):
-            connection.leave()
+            connection.leave(loop.time())
         if self.connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), end - loop.time())

@@ -129,3 +129,17 @@ def test_a_body_may_come_piece_by_piece() -> None:
     peer.sender.push(stream, (b"late",))
     peer.sender.finish(stream, TAIL)
     assert peer.sent() == []
+
+
+def test_no_more_is_handed_out_at_once_than_a_transport_should_hold() -> None:
+    peer = Peer().send(frames.settings({frames.INITIAL_WINDOW_SIZE: 1 << 20}))
+    peer.send(frames.window_update(0, 1 << 28), *(h2.call(n) for n in (1, 3, 5, 7)))
+    peer.sender.take()
+    for stream in (1, 3, 5, 7):
+        answering(peer, stream, bytes(400_000))
+        peer.send(frames.window_update(0, 1))
+    sizes = []
+    while parts := peer.sender.take():
+        sizes.append(sum(len(part) for part in parts))
+    assert (len(sizes), max(sizes) < 300_000) == (7, True)
+    assert sum(sizes) > 1_600_000
