@@ -1,5 +1,6 @@
 """Measures variants: from a built file to the facts that verdict.py judges."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,6 +129,21 @@ def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
     if row_scores is not None:
         facts = replace(facts, score=float(row_scores.mean()), scores=_values(bench, labelled))
     return Baseline(facts, path, answers, row_scores, batched, labelled)
+
+
+def seconds_per_row(path: Path, bench: Bench) -> float:
+    """A rough time of one row, the fastest of three.
+
+    Raises:
+        Refused: it does not run.
+    """
+    model, feed = Model(path, threads=bench.test_threads), take(bench.rows.inputs, slice(0, 1))
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        model.run(feed)
+        times.append(time.perf_counter() - began)
+    return max(min(times), 1e-6)
 
 
 def measure_variant(bench: Bench, recipe: Recipe, file: str, baseline: Baseline) -> Facts:

@@ -135,6 +135,13 @@ def split(rows: int, fraction: float, digest: str) -> tuple[NDArray[np.int64], N
     return np.sort(order[:count]), np.sort(order[count:])
 
 
+def evenly(dataset: Dataset, count: int) -> Dataset:
+    """At most that many rows, spread evenly over all."""
+    if dataset.rows <= count:
+        return dataset
+    return dataset.take(np.linspace(0, dataset.rows - 1, count).astype(np.int64))
+
+
 def index_labels(dataset: Dataset, classes: tuple[int | str, ...] | None) -> Dataset:
     """Labels as indices of ``classes``, which is how an argmax answers."""
     if dataset.labels is None or classes is None:

@@ -33,10 +33,12 @@ def parse_cpuinfo(text: str, *, architecture: str, threads: int) -> Hardware:
     )
 
 
+EXACT_INT8: Final = ("amx_int8", "asimddp", "avx512_vnni", "avx_vnni", "i8mm")
+
+
 def multiplies_int8(hardware: Hardware) -> bool:
     """Whether 8-bit products are summed without saturating (VNNI, AMX, arm64 dot products)."""
-    exact = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
-    return bool(exact & set(hardware.cpu_flags))
+    return bool(set(EXACT_INT8) & set(hardware.cpu_flags))
 
 
 def quota_cpus(read: Callable[[str], str | None]) -> float | None:

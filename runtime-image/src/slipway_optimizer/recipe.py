@@ -25,6 +25,7 @@ BASELINE: Final = "fp32"
 MIN_SHARE: Final = 0.03  # of time or of weights: below it INT8 changes nothing that one can measure
 _MIXED_SHARE: Final = 0.2  # of time, both of Conv and of MatMul: below it a hybrid is its neighbour
 _HALF_BITS: Final = 16
+_RUN_TIME: Final = (QuantizationMode.DYNAMIC, QuantizationMode.HYBRID)
 _CALIBRATED: Final = (QuantizationMode.STATIC, QuantizationMode.HYBRID)
 
 
@@ -84,6 +85,11 @@ class Recipe(WireModel):
         if self.pruning is not None:
             words = f"{_pruned(self.pruning)}, {words}"
         return words + (f", fused ({', '.join(self.fused)})" if self.fused else "")
+
+    @property
+    def saturates_without_vnni(self) -> bool:
+        """Whether its answers hold only where 8-bit products are summed exactly."""
+        return self.quantization in (*_CALIBRATED, *_RUN_TIME) and not self.reduce_range
 
     @property
     def rewrites_weights(self) -> bool:
@@ -174,6 +180,7 @@ def _explicit(
     if wish is None:
         return recipe
     calibrated = wish.mode in _CALIBRATED
+    whole = calibrated or wish.mode in _RUN_TIME
     return recipe.model_copy(
         update={
             "quantization": wish.mode,
@@ -183,13 +190,10 @@ def _explicit(
             "operators": tuple(str(operator) for operator in wish.op_types),
             "embeddings": wish.embeddings and wish.mode in _RUN_TIME,
             "exclude": wish.exclude_nodes,
-            "reduce_range": calibrated and not vnni,
+            "reduce_range": whole and not vnni,
             "blocked": _NO_ROWS if calibrated and calibration_rows == 0 else None,
         }
     )
-
-
-_RUN_TIME: Final = (QuantizationMode.DYNAMIC, QuantizationMode.HYBRID)
 
 
 def _cannot_help(recipes: tuple[Recipe, ...]) -> tuple[str, ...]:
@@ -218,7 +222,7 @@ def _int8_recipes(
     matmul = max(profile.matmul_time, profile.matmul_weights)
     conv = max(profile.conv_time, profile.conv_weights)
     if matmul >= MIN_SHARE:
-        recipes.append(_int8("int8-dynamic", QuantizationMode.DYNAMIC, profile))
+        recipes.append(_int8("int8-dynamic", QuantizationMode.DYNAMIC, profile, vnni=vnni))
     else:
         notes.append(f"int8-dynamic not built: {_mix('MatMul and Gemm', matmul)}")
     if max(conv, matmul) < MIN_SHARE:
@@ -227,15 +231,20 @@ def _int8_recipes(
     if calibration_rows == 0:
         notes.append(f"int8-static not built: {_NO_ROWS}")
         return tuple(recipes), notes
-    calibrated = [_int8("int8-static", QuantizationMode.STATIC, profile)]
+    recipes.append(_int8("int8-static", QuantizationMode.STATIC, profile, vnni=vnni))
     if min(profile.conv_time, profile.matmul_time) >= _MIXED_SHARE:
-        calibrated.append(_int8("int8-hybrid", QuantizationMode.HYBRID, profile))
-    recipes += [r.model_copy(update={"reduce_range": not vnni}) for r in calibrated]
+        recipes.append(_int8("int8-hybrid", QuantizationMode.HYBRID, profile, vnni=vnni))
     return tuple(recipes), notes
 
 
-def _int8(name: str, mode: QuantizationMode, profile: Profile) -> Recipe:
-    return Recipe(name=name, quantization=mode, fused=profile.fused, embeddings=mode in _RUN_TIME)
+def _int8(name: str, mode: QuantizationMode, profile: Profile, *, vnni: bool) -> Recipe:
+    return Recipe(
+        name=name,
+        quantization=mode,
+        reduce_range=not vnni,
+        fused=profile.fused,
+        embeddings=mode in _RUN_TIME,
+    )
 
 
 def _size_recipes(profile: Profile) -> tuple[Recipe, ...]:

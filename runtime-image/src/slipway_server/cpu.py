@@ -39,6 +39,15 @@ def memory_limit(root: Path = _ROOT) -> int | None:
     return limit if limit < _UNLIMITED else None
 
 
+def flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The CPU's features as the kernel names them; none where it does not say."""
+    for line in _read(path).splitlines():
+        name, _, words = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(words.split())
+    return frozenset()
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text().strip()

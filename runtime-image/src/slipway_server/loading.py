@@ -24,7 +24,9 @@ from slipway.artifacts.layout import (
 from slipway.artifacts.manifest import ArtifactFile, ArtifactManifest, FileRole
 from slipway.artifacts.store import Reader
 from slipway.errors import Invalid, NotFound, Transient
+from slipway_server import cpu
 from slipway_server.errors import StorageDenied
+from slipway_server.suits import unsuited
 
 MANIFEST_LIMIT: Final = 4 << 20
 SERVED: Final = frozenset((FileRole.MODEL, FileRole.EXTERNAL_DATA, FileRole.GOLDEN))
@@ -92,7 +94,7 @@ def fetch(address: Address, work: Path, roles: frozenset[FileRole] = SERVED) -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         data = _manifest_bytes(address, folder / MANIFEST)
-        manifest = parse_manifest(data)
+        manifest = _usable(data) if FileRole.MODEL in roles else parse_manifest(data)
         for file in manifest.files:
             if file.role in roles:
                 _fetch_file(address.blobs, file, folder / file.name)
@@ -116,7 +118,7 @@ def open_folder(folder: Path) -> LocalArtifact:
             f"'{folder}' has no readable {MANIFEST}: name a folder that slipway optimize wrote, "
             f"or a {MODEL} file"
         ) from error
-    manifest = parse_manifest(data)
+    manifest = _usable(data)
     for file in manifest.files:
         if file.role in SERVED:
             _verify(file, folder / file.name)
@@ -133,6 +135,19 @@ def open_file(path: Path) -> LocalArtifact:
     if not path.is_file():
         raise NotFound(f"'{path}' does not exist: name a model.onnx or an artifact's folder")
     return LocalArtifact("", None, path.parent, path)
+
+
+def _usable(data: bytes) -> ArtifactManifest:
+    """The manifest, before anything else is fetched for it.
+
+    Raises:
+        Invalid: it is none, or this CPU must not serve what it describes.
+    """
+    manifest = parse_manifest(data)
+    reason = unsuited(manifest, cpu.flags())
+    if reason is not None:
+        raise Invalid(reason)
+    return manifest
 
 
 def parse_manifest(data: bytes) -> ArtifactManifest:

@@ -134,6 +134,7 @@ class ArtifactManifest(WireModel):
     opset: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    requires_any_cpu_flag: tuple[str, ...] = ()  # of the CPU that serves; empty: any CPU may
     files: tuple[ArtifactFile, ...]
     validation: ValidationReport
     created_at: str

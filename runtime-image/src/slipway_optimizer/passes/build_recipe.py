@@ -97,7 +97,13 @@ def _dynamic(recipe: Recipe, source: Path, target: Path) -> tuple[TensorError, .
     from slipway_optimizer.passes.embedding import quantize_embeddings
     from slipway_optimizer.passes.quantize_dynamic import quantize_dynamic
 
-    quantize_dynamic(source, target, per_channel=recipe.per_channel, exclude=recipe.exclude)
+    quantize_dynamic(
+        source,
+        target,
+        per_channel=recipe.per_channel,
+        reduce_range=recipe.reduce_range,
+        exclude=recipe.exclude,
+    )
     if not recipe.embeddings:
         return ()
     model = onnx.load_model(target)

@@ -12,7 +12,12 @@ OPERATORS: Final = ("MatMul", "Gemm")
 
 
 def quantize_dynamic(
-    source: Path, target: Path, *, per_channel: bool, exclude: tuple[str, ...] = ()
+    source: Path,
+    target: Path,
+    *,
+    per_channel: bool,
+    reduce_range: bool = False,
+    exclude: tuple[str, ...] = (),
 ) -> None:
     """Write the quantised model; whatever the quantiser raises means that it cannot be built.
 
@@ -20,6 +25,7 @@ def quantize_dynamic(
         source: normalised model.
         target: new file.
         per_channel: one scale per output channel.
+        reduce_range: 7-bit weights, for CPUs whose 8-bit products saturate.
         exclude: nodes that stay fp32, by name.
     """
     quantize(
@@ -28,6 +34,7 @@ def quantize_dynamic(
         op_types_to_quantize=list(OPERATORS),
         nodes_to_exclude=list(exclude),
         per_channel=per_channel,
+        reduce_range=reduce_range,
         weight_type=QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True, "DefaultTensorType": FLOAT},
     )

@@ -122,8 +122,14 @@ class _Search:
         if self._asked.recipe.quantization is not QuantizationMode.DYNAMIC:
             return self._distance(restore(self._probe, self._fp32, frozenset(exclude)), self._rows)
         path = self._scratch / "dynamic.onnx"
-        grain = self._asked.recipe.per_channel
-        quantize_dynamic(self._source, path, per_channel=grain, exclude=exclude)
+        recipe = self._asked.recipe
+        quantize_dynamic(
+            self._source,
+            path,
+            per_channel=recipe.per_channel,
+            reduce_range=recipe.reduce_range,
+            exclude=exclude,
+        )
         return _finite(sqnr_db(self._truth, self._answer(path, self._rows)))
 
     def _distance(self, model: onnx.ModelProto, rows: Arrays) -> float:

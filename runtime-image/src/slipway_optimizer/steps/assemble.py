@@ -24,6 +24,7 @@ from slipway_optimizer.arrays import (
     save_npz,
     take,
 )
+from slipway_optimizer.hardware import EXACT_INT8
 from slipway_optimizer.knee import capacity
 from slipway_optimizer.recipe import BASELINE
 from slipway_optimizer.report import html, markdown
@@ -134,7 +135,7 @@ def _report(job: Job, outcome: Outcome) -> OptimizationReport:
         toolchain=found.toolchain,
         options=_options(job),
         conversion=outcome.built.conversion,
-        notes=outcome.built.notes,
+        notes=(*outcome.built.notes, *outcome.trial.notes),
         validation=outcome.judgement.report,
         figures=_figures(outcome),
         sensitivity=outcome.built.sensitivity,
@@ -207,10 +208,20 @@ def _manifest(
         opset=graph.opset_of(model),
         inputs=outcome.signature.inputs,
         outputs=_outputs(outcome),
+        requires_any_cpu_flag=_required_flags(outcome),
         files=tuple(files),
         validation=report.validation,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _required_flags(outcome: Outcome) -> tuple[str, ...]:
+    """A pick that counts on exact 8-bit products needs them wherever it is served."""
+    picked = outcome.judgement.picked
+    recipes = {c.recipe.name: c.recipe for c in outcome.built.candidates}
+    if picked is None or not recipes[picked].saturates_without_vnni:
+        return ()
+    return EXACT_INT8
 
 
 def _outputs(outcome: Outcome) -> tuple[Tensor, ...]:

@@ -15,9 +15,11 @@ from slipway_optimizer.bench import (
     confirm,
     measure_baseline,
     measure_variant,
+    seconds_per_row,
     time_batches,
     time_variants,
 )
+from slipway_optimizer.datasets import evenly
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.gates import Evidence, Facts
 from slipway_optimizer.knee import LoadPoint, cost_per_1000
@@ -35,6 +37,8 @@ _LOAD_SECONDS: Final = 0.4
 _WEIGH_TIMEOUT: Final = 300.0
 _WEIGH_ROWS: Final = 8
 _MOST_THREADS: Final = 8
+_JUDGING_SHARE: Final = 0.3  # of the budget
+_LEAST_ROWS: Final = 200
 _PER_ROW: Final = (Objective.MAX_THROUGHPUT, Objective.MIN_COST)
 _WEIGHED: Final = frozenset({GateMetric.MEMORY_BYTES, GateMetric.LOAD_MS})
 _BATCHED: Final = frozenset({GateMetric.THROUGHPUT, GateMetric.COST_PER_1000})
@@ -50,6 +54,7 @@ class Outcome:
     checks: tuple[Check, ...] = ()
     load: tuple[LoadPoint, ...] = ()
     by_threads: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Trial:
@@ -61,7 +66,29 @@ class Trial:
         # A small budget means short looks, and so wider bounds: never a bolder pick.
         self._effort = min(1.0, max(0.1, parse_duration(job.request.optimization.budget) / 600))
         self._files = {c.recipe.name: c.file or "" for c in built.candidates}
-        self._evidence = Evidence(rows=bench.rows.rows, labelled=bench.metric is not None)
+        self._notes: tuple[str, ...] = ()
+        self._fit_budget()
+
+    @property
+    def _evidence(self) -> Evidence:
+        labelled = self._bench.metric is not None
+        return Evidence(rows=self._bench.rows.rows, labelled=labelled)
+
+    def _fit_budget(self) -> None:
+        """Fewer judging rows where all of them would take more than their share of the budget."""
+        path = self._bench.folder / self._files[BASELINE]
+        seconds = seconds_per_row(path, self._bench)
+        alive = sum(c.file is not None and c.failure is None for c in self._built.candidates)
+        budget = parse_duration(self._job.request.optimization.budget)
+        fit = int(_JUDGING_SHARE * budget / (seconds * (alive + 1)))
+        every = self._bench.rows.rows
+        rows = evenly(self._bench.rows, max(fit, _LEAST_ROWS))
+        if rows.rows < every:
+            self._bench = replace(self._bench, rows=rows)
+            self._notes = (
+                f"judged on {rows.rows} of {every} rows, evenly chosen: more do not fit the budget",
+            )
+            self._job.progress.say(self._notes[0])
 
     def run(self) -> Outcome:
         """Measure everything, then judge and confirm until the pick stays the pick."""
@@ -71,13 +98,13 @@ class Trial:
             judgement = self._judge(baseline, variants)
             pick = judgement.picked
             if pick is None:
-                return Outcome(baseline, variants, judgement)
+                return Outcome(baseline, variants, judgement, notes=self._notes)
             if pick in confirmed:
                 break
             confirmed.add(pick)
             if pick != BASELINE:
                 baseline, variants = self._confirm(pick, baseline, variants)
-        return self._described(Outcome(baseline, variants, judgement))
+        return self._described(Outcome(baseline, variants, judgement, notes=self._notes))
 
     def _judge(self, baseline: Baseline, variants: tuple[Facts, ...]) -> Judgement:
         return judge(
