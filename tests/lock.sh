@@ -17,3 +17,8 @@ compile operator/requirements.txt --extra operator --constraint "$pins"
 for extra in server optimizer optimizer-classic; do
   compile "runtime-image/requirements-$extra.txt" --extra "$extra" --constraint "$pins"
 done
+# Frameworks ask for a protobuf of their own: it is the one thing in which they may differ.
+sed -i '/^protobuf==/d' "$pins"
+for extra in optimizer-torch optimizer-tensorflow optimizer-mindspore; do
+  compile "runtime-image/requirements-$extra.txt" --extra "$extra" --constraint "$pins"
+done

@@ -172,6 +172,28 @@ INVALID: Final[dict[str, Refused]] = {
     "a Secret of another namespace": _refused(
         _set("spec.model.storage.secretRef.name", "other/store"), "secretRef.name"
     ),
+    "a loader for a format that says all": _refused(
+        _set("spec.model.loader", {"storageUri": "s3://m/load.py"}), "leave it out"
+    ),
+    "pickles for ONNX": _refused(_set("spec.model.allowPickle", True), "means nothing"),
+    "an input without a shape": _refused(
+        _set("spec.model.inputs", [{"name": "x", "shape": []}]), "shape"
+    ),
+    "an input's datatype of another framework": _refused(
+        _set("spec.model.inputs", [{"name": "x", "shape": [-1, 3], "datatype": "float32"}]),
+        "datatype",
+    ),
+    "a loader's function with arguments": _refused(
+        _set(
+            "spec.model",
+            {
+                "modelFormat": {"name": "pytorch"},
+                "storageUri": "s3://m/w.pt",
+                "loader": {"storageUri": "s3://m/load.py", "function": "load('x')"},
+            },
+        ),
+        "function",
+    ),
     # Optimisation.
     "candidates in mode Auto": _refused(
         _set("spec.optimization.mode", "Auto"), "candidates need mode Explicit, but mode is Auto"

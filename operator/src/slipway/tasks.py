@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from slipway.api.v1alpha1.model import ModelFormatName
+from slipway.api.v1alpha1.model import ModelFormatName, ModelInput
 from slipway.api.v1alpha1.optimization import Optimization
 from slipway.api.v1alpha1.predictor import Concurrency, Session, Warmup
 from slipway.api.v1alpha1.validation import Validation
@@ -20,12 +20,22 @@ from slipway.errors import Invalid
 from slipway.wire import WireModel
 
 
-class SourceRequest(WireModel):
-    """The model to fetch."""
+class LoaderRequest(WireModel):
+    """Code that makes the model, for files that hold weights only."""
 
     uri: str
+    function: str = "load"
+
+
+class SourceRequest(WireModel):
+    """The model to fetch, and how to read it."""
+
+    uri: str  # a trailing / means a folder
     model_format: ModelFormatName
     digest: str | None = None
+    inputs: tuple[ModelInput, ...] = ()
+    loader: LoaderRequest | None = None
+    allow_pickle: bool = False
 
 
 class OptimizationRequest(WireModel):

@@ -21,6 +21,9 @@ IMAGES: Final = Images(
     server="slipway-server:local",
     optimizer="slipway-optimizer:local",
     optimizer_classic="slipway-optimizer-classic:local",
+    optimizer_torch="slipway-optimizer-torch:local",
+    optimizer_tensorflow="slipway-optimizer-tensorflow:local",
+    optimizer_mindspore="slipway-optimizer-mindspore:local",
 )
 
 
@@ -76,7 +79,7 @@ async def local_session(
     Raises:
         Transient: this machine's loopback network cannot be used.
     """
-    known = frozenset({images.server, images.optimizer, images.optimizer_classic})
+    known = frozenset(images.all)
     async with RunningCluster(run_dir, images=known, scaling_period=scaling_period) as cluster:
         store = Store()
         poller = Poller(store)

@@ -37,6 +37,13 @@ def load(path: Path) -> onnx.ModelProto:
     Raises:
         Refused: ``SourceCorrupt``, ``ExternalDataUnsupported``, ``OperatorUnsupported``.
     """
+    model = _parsed(path)
+    _refuse_external_data(model)
+    _refuse_unknown_operators(model)
+    return model
+
+
+def _parsed(path: Path) -> onnx.ModelProto:
     size = path.stat().st_size
     if size > _MAX_BYTES:
         raise Refused("SourceTooLarge", f"the model has {size} bytes: at most 2 GiB is supported")
@@ -46,9 +53,59 @@ def load(path: Path) -> onnx.ModelProto:
         raise Refused("SourceCorrupt", _NOT_ONNX) from error
     if model.ir_version == 0 or not model.graph.output:
         raise Refused("SourceCorrupt", _NOT_ONNX)
-    _refuse_external_data(model)
-    _refuse_unknown_operators(model)
     return model
+
+
+def load_with_data(path: Path) -> tuple[onnx.ModelProto, int]:
+    """Parse and check a model file whose tensors may lie in files beside it, and take those in.
+
+    Returns:
+        The model in one piece, and how many bytes lay outside.
+
+    Raises:
+        Refused: as ``load``; ``SourceTooLarge`` when it does not fit into one file;
+            ``ExternalDataMissing`` for files that are absent, short, or in another folder.
+    """
+    model = _parsed(path)
+    outside = sum(_outside_bytes(tensor, path.parent) for tensor in _external(model))
+    if outside + path.stat().st_size > _MAX_BYTES:
+        raise Refused(
+            "SourceTooLarge",
+            f"the model has {outside + path.stat().st_size} bytes with its external data: at most "
+            "2 GiB is supported, so quantise or split it before the upload",
+        )
+    if outside:
+        try:
+            onnx.load_external_data_for_model(model, str(path.parent))
+        except Exception as error:  # onnx raises what its checks and the file system raise
+            raise Refused(
+                "ExternalDataMissing",
+                "the model's external data cannot be read: upload the model and all its data files "
+                "into one folder, and let storageUri name the folder, with a / at its end",
+            ) from error
+    _refuse_unknown_operators(model)
+    return model, outside
+
+
+def _outside_bytes(tensor: onnx.TensorProto, folder: Path) -> int:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    file = folder / location
+    plain = location and Path(location).name == location and not file.is_symlink()
+    if not plain or not file.is_file():
+        raise Refused(
+            "ExternalDataMissing",
+            f"tensor '{tensor.name}' lies in '{location[:80]}', which is not beside the model: "
+            "upload the model and all its data files into one folder, and let storageUri name the "
+            "folder, with a / at its end",
+        )
+    length = entries.get("length", "")
+    return int(length) if length.isdecimal() else file.stat().st_size
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model into one file."""
+    path.write_bytes(model.SerializeToString())
 
 
 _NOT_ONNX: Final = (
@@ -56,8 +113,12 @@ _NOT_ONNX: Final = (
 )
 
 
-def signature_of(model: onnx.ModelProto) -> Signature:
+def signature_of(model: onnx.ModelProto, *, any_batch: bool = False) -> Signature:
     """Inputs without initialisers, and outputs; the shape of an output that declares none is ().
+
+    Args:
+        model: a checked model.
+        any_batch: whether a batch of a fixed size above 1 passes, too.
 
     Raises:
         Refused: ``SignatureUnsupported`` for what the Open Inference Protocol cannot carry, and
@@ -69,7 +130,7 @@ def signature_of(model: onnx.ModelProto) -> Signature:
     if not inputs:
         raise Refused("SignatureUnsupported", "the model has no inputs: there is nothing to ask")
     for tensor in (*inputs, *(t for t in outputs if t.shape)):
-        if not tensor.shape or tensor.shape[0] not in (DYNAMIC, 1):
+        if not tensor.shape or not (any_batch or tensor.shape[0] in (DYNAMIC, 1)):
             raise Refused(
                 "SignatureUnsupported",
                 f"tensor '{tensor.name}' has shape {list(tensor.shape)}: export the model with a "
@@ -125,17 +186,22 @@ def _messages(message: Message) -> Iterator[Message]:
             waiting.extend(value if field.is_repeated else [value])
 
 
-def _refuse_external_data(model: onnx.ModelProto) -> None:
+def _external(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     external = onnx.TensorProto.EXTERNAL
     for message in _messages(model):
         if isinstance(message, onnx.TensorProto) and (
             message.data_location == external or message.external_data
         ):
-            raise Refused(
-                "ExternalDataUnsupported",
-                f"tensor '{message.name}' lies outside the model file: save the model in one file "
-                "(onnx.save_model with save_as_external_data=False)",
-            )
+            yield message
+
+
+def _refuse_external_data(model: onnx.ModelProto) -> None:
+    for tensor in _external(model):
+        raise Refused(
+            "ExternalDataUnsupported",
+            f"tensor '{tensor.name}' lies outside the model file: save the model in one file "
+            "(onnx.save_model with save_as_external_data=False)",
+        )
 
 
 def _refuse_unknown_operators(model: onnx.ModelProto) -> None:

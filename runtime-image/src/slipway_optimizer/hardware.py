@@ -71,6 +71,15 @@ def usable_threads() -> int:
     return max(1, min(cpus, math.ceil(quota))) if quota else cpus
 
 
+def memory_limit() -> int | None:
+    """Bytes that this process may have: the cgroup's limit, at most the machine's memory."""
+    sizes = [int(text) for name in ("memory.max", "memory/memory.limit_in_bytes")
+             if (text := (_read_cgroup(name) or "").strip()).isdecimal()]  # fmt: skip
+    if "SC_PHYS_PAGES" in os.sysconf_names:
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(sizes, default=None)
+
+
 def _read_cgroup(name: str) -> str | None:
     try:
         return (Path("/sys/fs/cgroup") / name).read_text()

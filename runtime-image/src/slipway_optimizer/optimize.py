@@ -18,20 +18,35 @@ from slipway.artifacts.manifest import ArtifactManifest, Verdict
 from slipway.artifacts.table import candidate_cells, format_table
 from slipway.contract import ExitCode, Step
 from slipway.errors import Invalid
-from slipway.tasks import JobReport, OptimizationRequest, SourceRequest
+from slipway.tasks import JobReport, LoaderRequest, OptimizationRequest, SourceRequest
+from slipway_optimizer.convert.kinds import FORMAT_OF, sniff
 from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.progress import Progress
 from slipway_optimizer.settings import Settings, storage_from_env
-from slipway_optimizer.wishes import parse_candidate, parse_gate
+from slipway_optimizer.wishes import parse_candidate, parse_gate, parse_input
 
 REFUSED: Final = 1
-_FORMATS: Final = {".onnx": ModelFormatName.ONNX, ".skops": ModelFormatName.SKLEARN}
+_FORMATS: Final = {
+    ".onnx": ModelFormatName.ONNX,
+    ".skops": ModelFormatName.SKLEARN,
+    ".joblib": ModelFormatName.SKLEARN,
+    ".ubj": ModelFormatName.XGBOOST,
+    ".pt2": ModelFormatName.PYTORCH,
+    ".pt": ModelFormatName.PYTORCH,
+    ".pth": ModelFormatName.PYTORCH,
+    ".safetensors": ModelFormatName.PYTORCH,
+    ".keras": ModelFormatName.TENSORFLOW,
+    ".h5": ModelFormatName.TENSORFLOW,
+    ".tflite": ModelFormatName.TENSORFLOW,
+    ".mindir": ModelFormatName.MINDSPORE,
+    ".ckpt": ModelFormatName.MINDSPORE,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", help="model file: a path or s3://bucket/key")
+    what.add_argument("--model", help="a file or folder: a path, or s3://bucket/key")
     what.add_argument(
         "--sweep", metavar="FOLDER", type=Path,
         help="every model below a folder, with the .npz of the same name; one table",
@@ -39,7 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", help=".npz with one array per input and labels")
     parser.add_argument("--output", required=True, help="folder, or s3://bucket/prefix")
     parser.add_argument(
-        "--format", choices=[f.value for f in ModelFormatName], help="absent: by the file's suffix"
+        "--format", choices=[f.value for f in ModelFormatName], help="absent: by the file itself"
+    )
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME:TYPE[SIZES]",
+        help="for formats that do not say it, e.g. image:FP32[-1,3,224,224]; repeatable, in order",
+    )
+    parser.add_argument("--loader", metavar="FILE", help="Python file that makes the model")
+    parser.add_argument("--loader-function", default="load", metavar="NAME", help="default: load")
+    parser.add_argument(
+        "--allow-pickle", action="store_true", help="also files that run code when opened"
     )
     parser.add_argument(
         "--gate",
@@ -168,10 +195,10 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
     Raises:
         Invalid: an option that cannot be used.
     """
-    suffix = Path(urlsplit(options.model).path).suffix
-    name = ModelFormatName(options.format) if options.format else _FORMATS.get(suffix)
-    if name is None:
-        raise Invalid(f"--model ends in '{suffix[:20]}': say what it is with --format")
+    name = ModelFormatName(options.format) if options.format else format_of(options.model)
+    loader = None
+    if options.loader:
+        loader = LoaderRequest(uri=as_uri(options.loader), function=options.loader_function)
     candidates = tuple(parse_candidate(text) for text in options.candidate)
     mode = OptimizationMode.EXPLICIT if candidates else OptimizationMode(options.mode)
     prices = None
@@ -185,7 +212,13 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
         dataset = ValidationDataset(storage_uri=as_uri(options.dataset))
     try:
         return OptimizationRequest(
-            model=SourceRequest(uri=as_uri(options.model), model_format=name),
+            model=SourceRequest(
+                uri=_model_uri(options.model),
+                model_format=name,
+                inputs=tuple(parse_input(text) for text in options.input),
+                loader=loader,
+                allow_pickle=options.allow_pickle,
+            ),
             optimization=Optimization(
                 mode=mode,
                 objective=Objective(options.objective),
@@ -208,8 +241,31 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
         raise Invalid(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
+def format_of(model: str) -> ModelFormatName:
+    """By what a local file or folder holds, else by the suffix of its address.
+
+    Raises:
+        Invalid: neither tells.
+    """
+    path = Path(model)
+    if path.exists():
+        found = FORMAT_OF.get(sniff(path).kind)
+        if found is not None:
+            return found
+    suffix = Path(urlsplit(model).path).suffix
+    if suffix not in _FORMATS:
+        raise Invalid(f"--model ends in '{suffix[:20]}': say what it is with --format")
+    return _FORMATS[suffix]
+
+
 def as_uri(text: str) -> str:
     """A path as ``file://``; a URI as it is."""
     if urlsplit(text).scheme in ("s3", "file"):
         return text
     return "file://" + quote(str(Path(text).resolve()))
+
+
+def _model_uri(text: str) -> str:
+    """The same; a folder's ends in ``/``."""
+    uri = as_uri(text)
+    return f"{uri}/" if Path(text).is_dir() else uri

@@ -8,7 +8,8 @@ from typing import Final
 
 _DISTRIBUTIONS: Final = (
     "slipway-operator", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx",
-    "skops",
+    "skops", "xgboost-cpu", "lightgbm", "onnxmltools", "torch", "onnxscript", "safetensors",
+    "transformers", "tensorflow-cpu", "keras", "tf2onnx", "mindspore",
 )  # fmt: skip
 
 

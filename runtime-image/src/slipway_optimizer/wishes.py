@@ -1,17 +1,40 @@
-"""Candidates and gates as words of a command line. Pure."""
+"""Candidates, gates and inputs as words of a command line. Pure."""
 
+import re
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from slipway.api.v1alpha1.model import InputDatatype, ModelInput
 from slipway.api.v1alpha1.optimization import Candidate
 from slipway.api.v1alpha1.validation import Gate
 from slipway.errors import Invalid
 
+_INPUT: Final = re.compile(r"([^:\[\]]+)(?::([A-Z0-9]+))?\[(-?\d+(?:,-?\d+)*)\]")
 _PARTS: Final = ("method", "value", "scope", "maxPerLayer")
 _FLAGS: Final = {"true": True, "false": False}
 _LISTS: Final = ("opTypes", "excludeNodes")
 _QUANTIZATION: Final = ("mode", "bits", "calibration", "perChannel", "embeddings", *_LISTS)
+
+
+def parse_input(text: str) -> ModelInput:
+    """``image:FP32[-1,3,224,224]`` -> an input; without a type it is FP32.
+
+    Raises:
+        Invalid: not of that form.
+    """
+    found = _INPUT.fullmatch(text)
+    try:
+        if found is not None:
+            sizes = tuple(int(size) for size in found[3].split(","))
+            datatype = InputDatatype(found[2] or "FP32")
+            return ModelInput(name=found[1], datatype=datatype, shape=sizes)
+    except (ValueError, ValidationError):
+        pass  # said below, as for any other form
+    raise Invalid(
+        f"--input '{text[:80]}' is not NAME:TYPE[SIZES], the batch first: for instance "
+        "image:FP32[-1,3,224,224]"
+    )
 
 
 def parse_gate(text: str) -> Gate:

@@ -109,8 +109,13 @@ class WorkDir:
 
     @property
     def source(self) -> Path:
-        """The model as it was fetched."""
+        """The model as it was fetched: a file, or a folder of files."""
         return self.root / "source.model"
+
+    @property
+    def loader(self) -> Path:
+        """Code of the user's that makes the model."""
+        return self.root / "loader.py"
 
     @property
     def dataset(self) -> Path:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from slipway.wire import WireModel
 from slipway_optimizer.arrays import load_npz
+from slipway_optimizer.convert.order import ConvertOrder
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.recipe import Recipe
@@ -38,7 +39,7 @@ class WorkerTask(WireModel):
             SQNR that is wanted.
     """
 
-    action: Literal["normalise", "quantize", "sensitivity", "weigh", "convert-sklearn"]
+    action: Literal["normalise", "quantize", "sensitivity", "weigh", "convert"]
     source: str
     target: str
     fused_target: str | None = None
@@ -47,6 +48,7 @@ class WorkerTask(WireModel):
     judged: str | None = None
     seconds: float = 0.0
     target_db: float = 0.0
+    order: ConvertOrder | None = None
 
 
 class WorkerResult(WireModel):
@@ -126,6 +128,9 @@ def main(task_file: Path) -> None:
         result = _ACTIONS[task.action](task)
     except Refused as error:
         result = WorkerResult(reason=error.reason, message=str(error))
+    except MemoryError:
+        text = f"{task.action} needs more memory than there is: raise spec.job.resources.limits"
+        result = WorkerResult(reason="OutOfMemory", message=text)
     (task_file.parent / _RESULT).write_text(result.model_dump_json())
 
 
@@ -180,12 +185,17 @@ def _sensitivity(task: WorkerTask) -> WorkerResult:
     return WorkerResult(sensitivity=ranked, exclude=found.exclude)
 
 
-def _convert_sklearn(task: WorkerTask) -> WorkerResult:
-    from slipway_optimizer.convert import sklearn_source
+def _convert(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer import sandbox
+    from slipway_optimizer.convert import dispatch
 
-    dataset = Path(task.feeds) if task.feeds else None
-    made = sklearn_source.convert(Path(task.source), Path(task.target), dataset)
-    return WorkerResult(classes=made.classes, output=made.output, figures=made.figures)
+    if task.order is None:
+        raise Refused("BuildFailed", "the task names no source")
+    sandbox.confine()
+    made = dispatch.convert(task.order)
+    return WorkerResult(
+        classes=made.classes, output=made.output, figures=made.figures, notes=made.notes
+    )
 
 
 _ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
@@ -193,5 +203,5 @@ _ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
     "quantize": _quantize,
     "sensitivity": _sensitivity,
     "weigh": _weigh,
-    "convert-sklearn": _convert_sklearn,
+    "convert": _convert,
 }

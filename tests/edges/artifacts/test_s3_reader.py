@@ -53,6 +53,18 @@ def test_reads_and_downloads_an_empty_object(s3: S3Server, bucket: str, tmp_path
     assert reader.read("empty", limit=10) == b""
 
 
+def test_lists_a_folder_with_paths_below_it(s3: S3Server) -> None:
+    name = s3.bucket()
+    for key in ("m/saved_model.pb", "m/variables/a #1", "mm/other", "m.onnx"):
+        s3.put(name, key, b"1")
+    reader = S3Reader(f"s3://{name}", s3.config)
+    assert reader.list("m/", limit=9) == ("saved_model.pb", "variables/a #1")
+    with pytest.raises(NotFound):
+        reader.list("absent/", limit=9)
+    with pytest.raises(Invalid, match="more than 1 files"):
+        reader.list("m/", limit=1)
+
+
 def test_downloads_a_large_object_in_parallel_ranges(
     s3: S3Server, bucket: str, tmp_path: Path
 ) -> None:

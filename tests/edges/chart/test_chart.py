@@ -24,7 +24,10 @@ EVERYTHING: Json = {
     "commonLabels": {"team": "ml"},
     "image": {"registry": "registry.example:5000/team/", "digest": DIGEST},
     "imagePullSecrets": [{"name": "first"}, {"name": "second"}],
-    "runtime": {"images": {"server": {"repository": "mine/server", "tag": "7"}}},
+    "runtime": {
+        "images": {"server": {"repository": "mine/server", "tag": "7"}},
+        "loaderImages": ["mine/*", "other@" + DIGEST],
+    },
     "storage": {"defaults": {"storageUri": "s3://bucket/models", "secretName": "store"}},
     "watchNamespaces": ["team-a", "team-b"],
     "clusterDomain": "example.internal",
@@ -177,6 +180,10 @@ def test_the_operator_reads_the_defaults(render: Render) -> None:
     assert found.config.images.server == "slipway-server:0.1.0"
     assert found.config.images.optimizer == "slipway-optimizer:0.1.0"
     assert found.config.images.optimizer_classic == "slipway-optimizer-classic:0.1.0"
+    assert found.config.images.optimizer_torch == "slipway-optimizer-torch:0.1.0"
+    assert found.config.images.optimizer_tensorflow == "slipway-optimizer-tensorflow:0.1.0"
+    assert found.config.images.optimizer_mindspore == "slipway-optimizer-mindspore:0.1.0"
+    assert found.config.images.loader_images == ()
     assert found.config.images.pull_policy == "IfNotPresent"
     assert found.config.default_artifacts is None
     assert found.config.cluster_domain == "svc.cluster.local"
@@ -188,6 +195,7 @@ def test_the_operator_reads_what_the_values_say(render: Render) -> None:
     assert found.namespaces == ("team-a", "team-b")
     assert found.config.images.server == "registry.example:5000/team/mine/server:7"
     assert found.config.images.pull_secrets == ("first", "second")
+    assert found.config.images.loader_images == ("mine/*", "other@" + DIGEST)
     assert found.config.default_artifacts is not None
     assert found.config.default_artifacts.storage_uri == "s3://bucket/models"
     assert found.config.default_artifacts.secret_name == "store"

@@ -112,7 +112,7 @@ def always_nan() -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("model", "reason", "words"),
     [
-        pytest.param(b"not a model", "SourceCorrupt", "not an ONNX model", id="not a model"),
+        pytest.param(b"not a model", "SourceCorrupt", "not readable as onnx", id="not a model"),
         pytest.param(
             broken_reshape, "DatasetNeeded", "the model refuses generated inputs", id="reshape"
         ),
@@ -188,8 +188,8 @@ def test_a_pickle_is_not_loaded(job: JobRunner, tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04a pickle")
     job.request(path.as_uri(), (job.folder / "s").as_uri())
     reason, message = refusal(job, Step.FETCH, Step.BUILD)
-    assert reason == "SourceCorrupt"
-    assert "not readable as skops" in message
+    assert reason == "SourceUntrusted"
+    assert "runs code when it is opened: save it with skops.io.dump" in message
 
 
 def test_an_estimator_with_a_foreign_function_is_not_loaded(job: JobRunner, tmp_path: Path) -> None:
@@ -221,13 +221,12 @@ def test_a_bug_is_told_as_one_and_its_traceback_stays_in_the_log(
 ) -> None:
     job.request((small / "m.onnx").as_uri(), (job.folder / "s").as_uri())
     assert job.step_here(Step.FETCH).code == ExitCode.OK
-    (job.work / "candidates").mkdir()
-    (job.work / "source.model").unlink()
+    (job.work / "scratch").write_bytes(b"no folder")
     end = job.step_here(Step.BUILD)
     assert end.code == ExitCode.BUG
     assert end.message == StepFailure(
         reason="InternalError",
-        message="step build hit a bug (FileNotFoundError): its log has the traceback",
+        message="step build hit a bug (FileExistsError): its log has the traceback",
         transient=False,
     )
     assert "Traceback" in capfd.readouterr().err

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from slipway.artifacts import layout
@@ -14,6 +15,7 @@ from slipway.tasks import JobReport, StepFailure
 from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.session import Model
 from tests.edges.optimizer.jobs import JobRunner, dataset
+from tests.support.small_models import classifier
 
 LIMIT = 1 << 30
 # As one row decides in small data sets: what is shown here is the way, not the accuracy.
@@ -110,6 +112,26 @@ def test_an_estimator_is_converted_and_compared_with_itself(
     assert conversion["labels_differing"] == 0
     assert conversion["max_difference"] < 1e-5
     assert_golden_samples_come_back(manifest, store, "X", "probabilities")
+
+
+def test_a_folder_with_external_data_becomes_one_file(job: JobRunner, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    onnx.save_model(
+        classifier(), folder / "net.onnx", save_as_external_data=True, size_threshold=0,
+        location="net.data",
+    )  # fmt: skip
+    model = {"uri": f"{folder.as_uri()}/", "modelFormat": "onnx"}
+    job.request("", (tmp_path / "store").as_uri(), model=model)
+    report = job.run_here().message
+    assert isinstance(report, JobReport)
+    assert report.verdict is Verdict.PASSED
+    manifest = manifest_of(report, tmp_path / "store")
+    files = {path.name: layout.digest_of_file(path) for path in folder.iterdir()}
+    assert manifest.source.digest == layout.digest_of(layout.canonical(files))
+    assert manifest.source.size_bytes == sum(path.stat().st_size for path in folder.iterdir())
+    assert report.artifact is not None
+    assert report.artifact.size_bytes > 108
 
 
 def test_a_model_under_its_gate_is_a_result_that_is_kept(

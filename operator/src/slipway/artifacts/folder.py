@@ -6,9 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from slipway.artifacts.store import safe_names
 from slipway.errors import Invalid, NotFound, SlipwayError, Transient
 
 # What waiting does not mend; a full disk or a network's file system may be well again later.
@@ -44,6 +46,15 @@ class FolderStore:
             shutil.copyfile(source, path)
         except OSError as error:
             raise _told(source, "copied", error) from error
+
+    def list(self, prefix: str, *, limit: int) -> tuple[str, ...]:
+        """See ``Lister.list``."""
+        folder = self._path(prefix)
+        if not folder.is_dir():
+            raise NotFound(f"{folder} does not exist or is no folder")
+        found = islice((p for p in folder.rglob("*") if p.is_file()), limit + 1)
+        names = [path.relative_to(folder).as_posix() for path in found]
+        return safe_names(names, str(folder), limit=limit)
 
     def upload(self, path: Path, key: str) -> None:
         """See ``Store.upload``."""

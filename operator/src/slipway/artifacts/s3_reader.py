@@ -19,7 +19,7 @@ from obstore import Bytes, exceptions
 from obstore.store import S3Store
 
 from slipway.artifacts.credentials import StorageConfig
-from slipway.artifacts.store import bucket_of
+from slipway.artifacts.store import bucket_of, safe_names
 from slipway.contract import StorageKey
 from slipway.errors import Invalid, NotFound, Transient
 
@@ -82,6 +82,18 @@ class S3Reader:
             raise Transient(f"'{path.name}' cannot be written: {error.strerror}") from error
         finally:
             os.close(handle)
+
+    def list(self, prefix: str, *, limit: int) -> tuple[str, ...]:
+        """See ``Lister.list``."""
+        names: list[str] = []
+        with self._translated(prefix):
+            for page in obstore.list(self._store, prefix=prefix):
+                # obstore's own folder markers and keys beside the folder are no files of it.
+                paths = (str(meta["path"]) for meta in page)
+                names += [p.removeprefix(prefix) for p in paths if p.startswith(prefix)]
+                if len(names) > limit:
+                    break
+        return safe_names(names, f"{self._root}/{prefix}", limit=limit)
 
     def _first(self, key: str) -> tuple[Bytes, int]:
         """The first part and the size of the whole. Not HEAD: its errors have no body to tell."""

@@ -1,11 +1,15 @@
 """Protocols of the places where models and artifacts lie, and how to open one by its URI."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from slipway.artifacts.credentials import StorageConfig
-from slipway.errors import Invalid
+from slipway.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from slipway.artifacts.folder import FolderStore
 
 
 class Reader(Protocol):
@@ -25,6 +29,19 @@ class Reader(Protocol):
 
         Raises:
             NotFound, Invalid, Transient: as ``read``.
+        """
+
+
+class Lister(Reader, Protocol):
+    """Also lists."""
+
+    def list(self, prefix: str, *, limit: int) -> tuple[str, ...]:
+        """What lies below the folder ``prefix``, which ends in ``/``: paths relative to it, sorted.
+
+        Raises:
+            NotFound: nothing is there.
+            Invalid: more than ``limit`` files, a name that leaves the folder, or as ``read``.
+            Transient: as ``read``.
         """
 
 
@@ -79,7 +96,24 @@ def bucket_of(root: str) -> tuple[str, str]:
     return bucket, unquote(prefix).strip("/")
 
 
-def open_reader(root: str, config: StorageConfig) -> Reader:
+def safe_names(names: Iterable[str], where: str, *, limit: int) -> tuple[str, ...]:
+    """The names of a folder's files, sorted, after a look at each. Pure.
+
+    Raises:
+        NotFound, Invalid: as ``Lister.list``.
+    """
+    found = sorted(name for name in names if name and not name.endswith("/"))
+    if not found:
+        raise NotFound(f"{where} holds no file")
+    if len(found) > limit:
+        raise Invalid(f"{where} holds more than {limit} files: keep the model's alone there")
+    for name in found:
+        if name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
+            raise Invalid(f"{where} holds a file whose name leaves the folder: '{name[:80]}'")
+    return tuple(found)
+
+
+def open_reader(root: str, config: StorageConfig) -> Lister:
     """The fast reader of ``s3://bucket[/prefix]`` or ``file:///folder``.
 
     Raises:
@@ -112,7 +146,7 @@ def _scheme(root: str) -> str:
     return scheme
 
 
-def _folder(root: str) -> Store:
+def _folder(root: str) -> "FolderStore":
     from slipway.artifacts.folder import FolderStore
 
     return FolderStore(Path(unquote(root.removeprefix("file://"))))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from slipway.api.v1alpha1.model import ModelFormatName
+from slipway.api.v1alpha1.model import Model, ModelFormatName
 from slipway.errors import Invalid
 
 
@@ -16,21 +16,70 @@ class DefaultArtifacts:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Default images; the optimizer's is chosen by the model's format."""
+    """Default images; the optimizer's is chosen by the model's format.
+
+    Attributes:
+        loader_images: what ``spec.model.loader.image`` may name: whole names, or beginnings of
+            them that end in ``*``.
+    """
 
     server: str
     optimizer: str
     optimizer_classic: str
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    optimizer_torch: str = ""
+    optimizer_tensorflow: str = ""
+    optimizer_mindspore: str = ""
+    loader_images: tuple[str, ...] = ()
 
-    def optimizer_for(self, model_format: ModelFormatName) -> str:
-        """The image that reads this format."""
-        match model_format:
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every image that a pod may get, loaders' apart."""
+        optional = (self.optimizer_torch, self.optimizer_tensorflow, self.optimizer_mindspore)
+        present = tuple(image for image in optional if image)
+        return (self.server, self.optimizer, self.optimizer_classic, *present)
+
+    def optimizer_for(self, model: Model) -> str:
+        """The image that reads this model.
+
+        Raises:
+            Invalid: the administrator has not allowed the loader's image, or has no image for the
+                format.
+        """
+        if model.loader is not None and model.loader.image is not None:
+            return self._allowed(model.loader.image)
+        image = self._by_format(model.model_format.name)
+        if not image:
+            raise Invalid(
+                f"no optimizer image for modelFormat {model.model_format.name}: the administrator "
+                "sets it in the Helm chart (runtime.images), or convert the model to ONNX"
+            )
+        return image
+
+    def _by_format(self, name: ModelFormatName) -> str:
+        match name:
             case ModelFormatName.ONNX:
                 return self.optimizer
-            case ModelFormatName.SKLEARN:
+            case ModelFormatName.SKLEARN | ModelFormatName.XGBOOST | ModelFormatName.LIGHTGBM:
                 return self.optimizer_classic
+            case ModelFormatName.PYTORCH:
+                return self.optimizer_torch
+            case ModelFormatName.TENSORFLOW:
+                return self.optimizer_tensorflow
+            case ModelFormatName.MINDSPORE:
+                return self.optimizer_mindspore
+
+    def _allowed(self, image: str) -> str:
+        for allowed in self.loader_images:
+            prefix = allowed.removesuffix("*")
+            if image == allowed or (prefix != allowed and image.startswith(prefix)):
+                return image
+        listed = ", ".join(self.loader_images) or "none"
+        raise Invalid(
+            f"spec.model.loader.image is '{image}', but the administrator allows {listed}: ask to "
+            "add it to runtime.loaderImages of the Helm chart"
+        )
 
 
 @dataclass(frozen=True, slots=True)

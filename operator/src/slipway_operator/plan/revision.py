@@ -68,7 +68,8 @@ def snapshot(spec: Spec, *, namespace_uid: str, config: Config) -> Snapshot:
     """Resolve the defaults once, when the revision is made.
 
     Raises:
-        Invalid: no place for artifacts, or an address that no pod could open.
+        Invalid: no place for artifacts, an address that no pod could open, or an image that is not
+            allowed.
     """
     storage = None
     if spec.artifacts is not None:
@@ -85,6 +86,8 @@ def snapshot(spec: Spec, *, namespace_uid: str, config: Config) -> Snapshot:
         )
     config.check_uri("spec.artifacts.storageUri", root)
     config.check_uri("spec.model.storageUri", spec.model.storage_uri)
+    if spec.model.loader is not None:
+        config.check_uri("spec.model.loader.storageUri", spec.model.loader.storage_uri)
     if spec.validation.dataset is not None:
         config.check_uri("spec.validation.dataset.storageUri", spec.validation.dataset.storage_uri)
     return Snapshot(
@@ -94,7 +97,7 @@ def snapshot(spec: Spec, *, namespace_uid: str, config: Config) -> Snapshot:
         validation=spec.validation,
         predictor=spec.predictor,
         server_image=spec.predictor.runtime_image or config.images.server,
-        optimizer_image=config.images.optimizer_for(spec.model.model_format.name),
+        optimizer_image=config.images.optimizer_for(spec.model),
         artifacts_uri=join_uri(root, namespace_uid),
         artifacts_storage=storage,
     )

@@ -1,16 +1,100 @@
-"""ONNX files: nothing to convert, much to check."""
+"""ONNX files: read with their external data, checked, and made fit for rows and batches."""
 
-import shutil
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from slipway_optimizer import graph
+from slipway_optimizer.arrays import Arrays, concatenate, rows_of, take
+from slipway_optimizer.convert import adapt
+from slipway_optimizer.convert.compare import answered_rows, difference
+from slipway_optimizer.convert.order import Conversion
+from slipway_optimizer.failures import Refused
+from slipway_optimizer.session import Model
+from slipway_optimizer.tensors import DYNAMIC, Signature
+
+_WHAT: Final = "model"
+_EXACT: Final = 1e-5
 
 
-def convert(source: Path, target: Path) -> None:
-    """Check the source and copy it.
+def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
+    """Write one checked file whose tensors all have the batch first, open where that is right.
+
+    Args:
+        source: an ONNX file; its external data lies beside it.
+        target: a new file.
+        dataset: ``.npz`` to compare on, if there is one.
 
     Raises:
-        Refused: as ``graph.load`` and ``graph.signature_of``.
+        Refused: as ``graph.load_with_data`` and ``graph.signature_of``; ``ConversionDiffers``.
     """
-    graph.signature_of(graph.load(source))
-    shutil.copyfile(source, target)
+    model, outside = graph.load_with_data(source)
+    notes = [f"{outside} bytes of external data taken into the file"] if outside else []
+    notes += adapt.portable_text(model)
+    notes += adapt.label_rows(model)
+    notes += adapt.batch_first(model)
+    graph.save(model, target)
+    sizes = adapt.fixed_batch(model)
+    if sizes is None:
+        graph.signature_of(model)
+        return Conversion({}, notes=tuple(notes))
+    freed = _free(target, sizes, dataset)
+    if freed is None and sizes > 1:
+        raise Refused(
+            "SignatureUnsupported",
+            f"the model takes exactly {sizes} rows at a time, and its answers change when that is "
+            "opened: export it with a dynamic first dimension",
+        )
+    if freed is not None:
+        notes.append(f"batch size {sizes} opened: equal answers for batches of 1 and more")
+    return Conversion(freed or {}, notes=tuple(notes))
+
+
+def _free(target: Path, size: int, dataset: Path | None) -> dict[str, float | int | str] | None:
+    """Open the first dimension if no answer changes; ``None`` leaves the file as it was."""
+    opened = target.with_suffix(".open.onnx")
+    try:
+        model = graph.load(target)
+        adapt.open_batch(model, size)
+        graph.save(model, opened)
+        signature = graph.signature_of(model)
+        worst, rows = _compare(Model(target, threads=1), opened, signature, size, dataset)
+    except Refused:
+        opened.unlink(missing_ok=True)
+        return None
+    opened.replace(target)
+    return {"opened_batch": size, "rows": rows, "max_difference": worst}
+
+
+def _compare(
+    fixed: Model, opened: Path, signature: Signature, size: int, dataset: Path | None
+) -> tuple[float, int]:
+    """Both on the same rows: the fixed one in its batches, the open one whole and row by row.
+
+    Raises:
+        Refused: an answer changed, or no rows can be had.
+    """
+
+    def in_batches(rows: Arrays) -> Arrays:
+        count = rows_of(rows)
+        padding = np.arange(-(-count // size) * size) % count
+        parts = [
+            fixed.run(take(rows, padding[start : start + size]))
+            for start in range(0, len(padding), size)
+        ]
+        return take(concatenate(parts), slice(0, count))
+
+    if any(tensor.shape and tensor.shape[0] != DYNAMIC for tensor in signature.outputs):
+        raise Refused("NotEqual", "an output has no row per row")
+    rows, expected = answered_rows(signature, in_batches, dataset=dataset, what=_WHAT)
+    held, whole = Model(opened, threads=1), concatenate(expected)
+    singles = concatenate([held.run(take(rows, slice(n, n + 1))) for n in range(rows_of(rows))])
+    worst = 0.0
+    for answers in (held.run(rows), singles):
+        for name, value in whole.items():
+            found = difference(value, answers[name], name=name, what=_WHAT)
+            if found > _EXACT:
+                raise Refused("NotEqual", f"output '{name}' changed by {found:.2g}")
+            worst = max(worst, found)
+    return worst, rows_of(rows)

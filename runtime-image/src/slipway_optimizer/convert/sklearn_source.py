@@ -1,29 +1,27 @@
-"""scikit-learn estimators saved by skops. Owner file of sklearn, skl2onnx and skops.
+"""scikit-learn estimators by skops, joblib or pickle. Owner file of sklearn, skl2onnx and skops.
 
-The estimator's one input is called ``X``: float32 [n, features]. What comes out is compared with
-the estimator's own predictions; a difference is a failure.
+The estimator's one input is called ``X``: float32 [n, features], or text [n, 1] for a pipeline that
+starts with a text vectoriser. What comes out is compared with the estimator's own predictions; a
+difference is a failure.
 """
 
+import contextlib
+import importlib
+import pickle
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from slipway.errors import Invalid
-from slipway_optimizer.arrays import Array, Arrays, load_npz
-from slipway_optimizer.datasets import MAX_BYTES
+from slipway_optimizer.convert import adapt, tabular
+from slipway_optimizer.convert.kinds import Kind, Sniffed
+from slipway_optimizer.convert.order import Conversion, ConvertOrder
+from slipway_optimizer.convert.tabular import INPUT
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.session import Model
 
-INPUT: Final = "X"
-LABEL_OUTPUT: Final = "label"
-SCORES_OUTPUT: Final = "probabilities"
 _OPSETS: Final = {"": 17, "ai.onnx.ml": 3}
-_TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
-_MAX_ROWS: Final = 2_000
-_GENERATED_ROWS: Final = 64
 # Plain data holders that skops does not list among its own; they run nothing when loaded.
 _TRUSTED: Final = frozenset(
     {
@@ -35,51 +33,62 @@ _TRUSTED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What the conversion learnt.
-
-    Attributes:
-        classes: label of each index of the scores, where it is not 0..k-1.
-        output: the output that answers as the estimator does.
-        figures: of the comparison with the estimator.
-    """
-
-    classes: tuple[int | str, ...] | None
-    output: str | None
-    figures: dict[str, float | int | str]
-
-
-def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
-    """Write the ONNX equivalent of a skops file.
+def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
+    """Write the ONNX equivalent of an estimator.
 
     Raises:
         Refused: ``SourceCorrupt``, ``SourceUntrusted``, ``ConversionFailed``,
             ``ConversionDiffers``.
     """
-    estimator = _load(source)
+    estimator = _load(found, order)
+    return convert_estimator(estimator, target, order.dataset)
+
+
+def convert_estimator(estimator: Any, target: Path, dataset: Path | None) -> Conversion:
+    """The same for an estimator that is loaded.
+
+    Raises:
+        Refused: ``ConversionFailed``, ``ConversionDiffers``.
+    """
+    words = _vocabulary(estimator)
     features = getattr(estimator, "n_features_in_", None)
-    if not isinstance(features, int) or not hasattr(estimator, "predict"):
+    if not hasattr(estimator, "predict") or (words is None and not isinstance(features, int)):
         raise Refused(
             "ConversionFailed",
-            f"{type(estimator).__name__} is not a fitted estimator on numeric columns: only those "
-            "are converted so far",
+            f"{type(estimator).__name__} is not a fitted estimator on numeric columns or texts: "
+            "save the whole fitted pipeline, from its input to its predictions",
         )
+    if words is not None:
+        rows = tabular.text_rows(dataset, words)
+        target.write_bytes(_to_onnx(estimator, None))
+        answers = Model(target, threads=1).run_rows({INPUT: rows}, batch=64)
+        return tabular.compare(estimator, rows[:, 0].tolist(), answers)
+    assert isinstance(features, int)
+    rows = tabular.numeric_rows(dataset, features)
     target.write_bytes(_to_onnx(estimator, features))
-    rows = _rows(dataset, features)
     answers = Model(target, threads=1).run_rows({INPUT: rows}, batch=64)
-    return _compare(estimator, rows, answers)
+    return tabular.compare(estimator, rows, answers)
 
 
-def _load(source: Path) -> Any:
+def _vocabulary(estimator: Any) -> list[str] | None:
+    """Words of the text vectoriser that a pipeline starts with; ``None`` without one."""
+    steps = getattr(estimator, "steps", None)
+    first = steps[0][1] if steps else estimator
+    words = getattr(first, "vocabulary_", None)
+    return None if words is None else list(words)
+
+
+def _load(found: Sniffed, order: ConvertOrder) -> Any:
+    if found.kind in (Kind.PICKLE, Kind.JOBLIB):
+        return unpickle(found)
     import skops.io as sio
 
     try:
-        unknown = sorted(set(sio.get_untrusted_types(file=source)) - _TRUSTED)
-        if not unknown:
+        unknown = sorted(set(sio.get_untrusted_types(file=found.path)) - _TRUSTED)
+        if not unknown or order.allow_pickle:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # another sklearn version: the comparison judges
-                return sio.load(source, trusted=sorted(_TRUSTED))
+                return sio.load(found.path, trusted=[*sorted(_TRUSTED), *unknown])
     except Exception as error:  # skops raises what its parsers happen to raise
         raise Refused(
             "SourceCorrupt", "the model file is not readable as skops: write it with skops.io.dump"
@@ -87,79 +96,137 @@ def _load(source: Path) -> Any:
     raise Refused(
         "SourceUntrusted",
         f"the skops file holds types that may run code when loaded ({', '.join(unknown)[:200]}): "
-        "use scikit-learn's own estimators, or export the model to ONNX",
+        "use scikit-learn's own estimators, or set spec.model.allowPickle if you trust the file",
     )
 
 
-def _to_onnx(estimator: Any, features: int) -> bytes:
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import FloatTensorType
+def unpickle(found: Sniffed) -> Any:
+    """Load a pickle, which runs what it says: only after ``allowPickle``, in the sandbox.
 
-    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "predict_proba") else None
+    Raises:
+        Refused: ``SourceCorrupt``.
+    """
+    import joblib
+
     try:
-        model = to_onnx(
-            estimator,
-            initial_types=[(INPUT, FloatTensorType([None, features]))],
-            options=options,
-            target_opset=_OPSETS,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # another version: the comparison judges
+            if found.kind is Kind.JOBLIB:
+                return joblib.load(found.path)
+            with found.path.open("rb") as file:
+                return pickle.load(file)  # noqa: S301 - the user allowed it; no network, no keys
+    except Exception as error:  # a pickle raises anything
+        text = str(error).partition("\n")[0][:160]
+        raise Refused(
+            "SourceCorrupt",
+            f"the pickle cannot be opened here ({type(error).__name__}: {text}): save it with "
+            "skops.io.dump, or with the versions of scikit-learn and its own packages of the image",
+        ) from error
+
+
+def _to_onnx(estimator: Any, features: int | None) -> bytes:
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    _register_boosters()
+    _register_histograms()
+    kind = StringTensorType([None, 1]) if features is None else FloatTensorType([None, features])
+    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = to_onnx(
+                estimator, initial_types=[(INPUT, kind)], options=options, target_opset=_OPSETS
+            )
     except Exception as error:  # converters raise anything
         words = (str(error).strip().splitlines() or [""])[0]
         raise Refused(
             "ConversionFailed",
-            f"skl2onnx cannot convert {type(estimator).__name__}: {words[:200]}",
+            f"skl2onnx cannot convert {type(estimator).__name__}: {words[:200]}; export it to ONNX "
+            "yourself, or choose another estimator",
         ) from error
+    adapt.portable_text(model)
     written: bytes = model.SerializeToString()
     return written
 
 
-def _rows(dataset: Path | None, features: int) -> Array:
-    """Rows to compare on: the data set's where it has fitting ones, else generated ones."""
-    if dataset is not None:
-        try:
-            held: Array = load_npz(dataset, limit=MAX_BYTES).get(INPUT, np.empty(0))
-        except Invalid:
-            held = np.empty(0)  # the data set is refused with its reason where it is loaded
-        if held.ndim == 2 and held.shape[1] == features and held.dtype.kind in "fiub" and len(held):
-            return held[:_MAX_ROWS].astype(np.float32)
-    random = np.random.default_rng(0)
-    return random.standard_normal((_GENERATED_ROWS, features)).astype(np.float32)
+class _Lists:
+    """A converter's container that takes arrays and booleans, which onnx's attributes do not."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def add_node(self, *words: Any, **attributes: Any) -> Any:
+        plain = {name: _plain(value) for name, value in attributes.items()}
+        return self._container.add_node(*words, **plain)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
 
 
-def _compare(estimator: Any, rows: Array, answers: Arrays) -> Conversion:
-    predicted = np.asarray(estimator.predict(rows))
-    if not hasattr(estimator, "classes_"):
-        (output,) = answers
-        return Conversion(None, output, _numbers(predicted, answers[output], output))
-    labels = answers[LABEL_OUTPUT]
-    differing = int((labels.astype(np.str_) != predicted.astype(np.str_)).sum())
-    figures: dict[str, float | int | str] = {"rows": len(rows), "labels_differing": differing}
-    if differing:
-        raise Refused(
-            "ConversionDiffers",
-            f"the converted model answers {differing} of {len(rows)} rows with another label than "
-            "the estimator: it is not served",
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(each) for each in value]
+    single = value.item() if isinstance(value, np.generic) else value
+    return int(single) if isinstance(single, bool) else single
+
+
+def _with_lists(theirs: Any) -> Any:
+    def ours(scope: Any, operator: Any, container: Any) -> None:
+        theirs(scope, operator, _Lists(container))
+
+    return ours
+
+
+def _register_histograms() -> None:
+    """HistGradientBoosting: skl2onnx 1.20 gives onnx attributes of types that it refuses."""
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common._registration import get_converter, get_shape_calculator
+    from sklearn import ensemble
+
+    for kind in ("Classifier", "Regressor"):
+        alias = f"SklearnHistGradientBoosting{kind}"
+        update_registered_converter(
+            getattr(ensemble, f"HistGradientBoosting{kind}"),
+            f"Slipway{alias}",
+            get_shape_calculator(alias),
+            _with_lists(get_converter(alias)),
+            options={
+                "zipmap": [True, False, "columns"],
+                "raw_scores": [True, False],
+                "output_class_labels": [False, True],
+                "nocl": [True, False],
+            }
+            if kind == "Classifier"
+            else None,
         )
-    if not hasattr(estimator, "predict_proba"):
-        return Conversion(None, LABEL_OUTPUT, figures)
-    scores = answers[SCORES_OUTPUT]
-    figures |= _numbers(np.asarray(estimator.predict_proba(rows)), scores, SCORES_OUTPUT)
-    classes = tuple(value.item() for value in np.asarray(estimator.classes_))
-    if (np.asarray(classes)[scores.argmax(axis=1)] != predicted).any():
-        return Conversion(None, LABEL_OUTPUT, figures)  # SVC's votes and probabilities may differ
-    usual = classes == tuple(range(len(classes)))
-    return Conversion(None if usual else classes, SCORES_OUTPUT, figures)
 
 
-def _numbers(expected: Array, answer: Array, name: str) -> dict[str, float | int | str]:
-    expected = expected.reshape(answer.shape).astype(np.float64)
-    distance = np.abs(answer - expected) / np.maximum(1.0, np.abs(expected))
-    worst = float(distance.max())
-    if worst > _TOLERANCE:
-        row = int(distance.reshape(len(distance), -1).max(axis=1).argmax())
-        raise Refused(
-            "ConversionDiffers",
-            f"output '{name}' of the converted model is off by {worst:.2g} in row {row}, at most "
-            f"{_TOLERANCE} is accepted: it is not served",
-        )
-    return {"rows": len(answer), "max_difference": worst, "tolerance": _TOLERANCE}
+def _register_boosters() -> None:
+    """Let XGBoost's and LightGBM's estimators be the end of a pipeline."""
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common import shape_calculator as shapes
+
+    pairs = (
+        ("xgboost", "XGB", "onnxmltools.convert.xgboost.operator_converters.XGBoost",
+         "convert_xgboost"),
+        ("lightgbm", "LGBM", "onnxmltools.convert.lightgbm.operator_converters.LightGbm",
+         "convert_lightgbm"),
+    )  # fmt: skip
+    for package, prefix, module, function in pairs:
+        with contextlib.suppress(ImportError):
+            library = importlib.import_module(package)
+            converter = getattr(importlib.import_module(module), function)
+            update_registered_converter(
+                getattr(library, f"{prefix}Classifier"),
+                f"Slipway{prefix}Classifier",
+                shapes.calculate_linear_classifier_output_shapes,
+                converter,
+                options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+            )
+            update_registered_converter(
+                getattr(library, f"{prefix}Regressor"),
+                f"Slipway{prefix}Regressor",
+                shapes.calculate_linear_regressor_output_shapes,
+                converter,
+            )

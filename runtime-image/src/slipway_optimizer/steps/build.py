@@ -6,12 +6,11 @@ from typing import Final
 
 import numpy as np
 
-from slipway.api.v1alpha1.model import ModelFormatName
 from slipway.api.v1alpha1.validation import GateMetric
 from slipway.contract import Step
 from slipway_optimizer import graph, session
 from slipway_optimizer.arrays import Arrays, rows_of, save_npz, take
-from slipway_optimizer.convert import onnx_source
+from slipway_optimizer.convert.order import ConvertOrder
 from slipway_optimizer.datasets import Dataset
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.gates import metric_of
@@ -88,23 +87,27 @@ def _metric(job: Job, rows: Rows) -> GateMetric | None:
 
 
 def _convert(job: Job, target: Path) -> tuple[Answers, dict[str, float | int | str]]:
-    job.progress.say(f"convert from {job.request.model.model_format}")
-    match job.request.model.model_format:
-        case ModelFormatName.ONNX:
-            onnx_source.convert(job.work.source, target)
-            return Answers(), {}
-        case ModelFormatName.SKLEARN:
-            has_rows = job.request.validation.dataset is not None
-            task = WorkerTask(
-                action="convert-sklearn",
-                source=str(job.work.source),
-                target=str(target),
-                feeds=str(job.work.dataset) if has_rows else None,
-            )
-            result = _isolated(job, task)
-            shown = ", ".join(f"{name} {value}" for name, value in result.figures.items())
-            job.progress.say(f"compared with the estimator: {shown}")
-            return Answers(result.classes, result.output), dict(result.figures)
+    asked, work = job.request.model, job.work
+    job.progress.say(f"convert from {asked.model_format}")
+    loader = asked.loader
+    order = ConvertOrder(
+        model_format=asked.model_format,
+        source=work.source,
+        target=target,
+        dataset=work.dataset if job.request.validation.dataset is not None else None,
+        inputs=asked.inputs,
+        loader=None if loader is None else work.loader,
+        loader_function="load" if loader is None else loader.function,
+        allow_pickle=asked.allow_pickle,
+    )
+    task = WorkerTask(action="convert", source=str(work.source), target=str(target), order=order)
+    result = _isolated(job, task)
+    for note in result.notes:
+        job.progress.say(note)
+    if result.figures:
+        shown = ", ".join(f"{name} {value}" for name, value in result.figures.items())
+        job.progress.say(f"compared with the source: {shown}")
+    return Answers(result.classes, result.output), dict(result.figures)
 
 
 def _isolated(job: Job, task: WorkerTask) -> WorkerResult:

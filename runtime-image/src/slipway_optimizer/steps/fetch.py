@@ -1,5 +1,8 @@
 """Step 1, with credentials: source and data set, their digests, and whether the work is done."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from slipway_optimizer.steps.job import Job
 from slipway_optimizer.workdir import FetchRecord
 
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_FILES = 10_000
 
 
 def fetch(job: Job) -> FetchRecord:
@@ -30,8 +34,12 @@ def fetch(job: Job) -> FetchRecord:
     work.root.mkdir(parents=True, exist_ok=True)
     job.progress.say(f"model {request.model.uri}")
     model = _Wanted("model", request.model.uri, "spec.model.storageUri", "Source")
-    source_digest = _download(job, model, StorageMount.MODEL, work.source)
+    source_digest, source_size = _download_model(job, model)
     _check_pin(request.model.digest, source_digest)
+    loader_digest = None
+    if (loader := request.model.loader) is not None:
+        code = _Wanted("loader", loader.uri, "spec.model.loader.storageUri", "Loader")
+        loader_digest = _download(job, code, StorageMount.MODEL, work.loader)
     dataset_digest = None
     if (dataset := request.validation.dataset) is not None:
         job.progress.say(f"data set {dataset.storage_uri}")
@@ -40,11 +48,12 @@ def fetch(job: Job) -> FetchRecord:
         dataset_digest = _download(job, rows, StorageMount.DATASET, work.dataset)
     machine = hardware.detect(request.threads)
     versions = toolchain.versions()
-    key = input_key(request, (source_digest, dataset_digest), machine, versions)
+    digests = Digests(source_digest, dataset_digest, loader_digest)
+    key = input_key(request, digests, machine, versions)
     record = FetchRecord(
         input_key=key,
         source_digest=source_digest,
-        source_size=work.source.stat().st_size,
+        source_size=source_size,
         dataset_digest=dataset_digest,
         hardware=machine,
         toolchain=versions,
@@ -56,9 +65,18 @@ def fetch(job: Job) -> FetchRecord:
     return record
 
 
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Of what was downloaded."""
+
+    source: str
+    dataset: str | None = None
+    loader: str | None = None
+
+
 def input_key(
     request: OptimizationRequest,
-    digests: tuple[str, str | None],
+    digests: Digests,
     machine: Hardware,
     versions: dict[str, str],
 ) -> str:
@@ -68,19 +86,25 @@ def input_key(
 
     Args:
         request: the Job's.
-        digests: of the source and of the data set.
+        digests: of the source, the data set and the loader.
         machine: only its class counts, so that equal nodes share artifacts.
         versions: of the toolchain.
     """
     validation = request.validation
     dataset = validation.dataset
     value = {
-        "source": digests[0],
-        "dataset": digests[1],
+        "source": digests.source,
+        "dataset": digests.dataset,
         "calibrationFraction": None if dataset is None else dataset.calibration_fraction,
         "optimization": _plain(request.optimization),
         "validation": _plain(validation.model_copy(update={"dataset": None})),
         "modelFormat": request.model.model_format,
+        "reading": {
+            "loader": digests.loader,
+            "function": None if request.model.loader is None else request.model.loader.function,
+            "inputs": [_plain(value) for value in request.model.inputs],
+            "allowPickle": request.model.allow_pickle,
+        },
         "threads": request.threads,
         "attempt": request.attempt,
         "toolchain": versions,
@@ -101,12 +125,51 @@ class _Wanted:
     reason: str
 
 
+def _download_model(job: Job, wanted: _Wanted) -> tuple[str, int]:
+    """Digest and bytes of a file; of a folder (a URI that ends in /) those of all its files."""
+    target = job.work.source
+    shutil.rmtree(target, ignore_errors=True)
+    if not wanted.uri.endswith("/"):
+        digest = _download(job, wanted, StorageMount.MODEL, target)
+        return digest, target.stat().st_size
+    target.unlink(missing_ok=True)
+    found: dict[str, str] = {}
+    size = 0
+    with _translated(wanted):
+        root, prefix = split_uri(wanted.uri.rstrip("/"))
+        reader = open_reader(root, job.settings.storage(StorageMount.MODEL))
+        names = reader.list(prefix + "/", limit=MAX_FILES)
+        for name in names:
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            reader.download(f"{prefix}/{name}", path)
+            found[name] = layout.digest_of_file(path)
+            size += path.stat().st_size
+    digest = layout.digest_of(layout.canonical(found))
+    job.progress.say(f"{wanted.what}: {len(found)} files, {size} bytes, {digest}")
+    return digest, size
+
+
 def _download(job: Job, wanted: _Wanted, purpose: StorageMount, path: Path) -> str:
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
-    try:
+    with _translated(wanted):
         root, key = split_uri(wanted.uri)
         open_reader(root, job.settings.storage(purpose)).download(key, part)
+    part.replace(path)
+    if path.stat().st_size == 0:
+        raise Refused(
+            f"{wanted.reason}Corrupt", f"{wanted.what} {wanted.uri} is empty: upload it again"
+        )
+    digest = layout.digest_of_file(path)
+    job.progress.say(f"{wanted.what}: {path.stat().st_size} bytes, {digest}")
+    return digest
+
+
+@contextmanager
+def _translated(wanted: _Wanted) -> Iterator[None]:
+    try:
+        yield
     except NotFound as error:
         raise Refused(
             f"{wanted.reason}NotFound",
@@ -116,14 +179,6 @@ def _download(job: Job, wanted: _Wanted, purpose: StorageMount, path: Path) -> s
         raise Refused("StorageDenied", f"{wanted.what} cannot be read: {error}") from error
     except Transient as error:
         raise Unreachable("StorageUnreachable", f"{wanted.what}: {error}") from error
-    part.replace(path)
-    if path.stat().st_size == 0:
-        raise Refused(
-            f"{wanted.reason}Corrupt", f"{wanted.what} {wanted.uri} is empty: upload it again"
-        )
-    digest = layout.digest_of_file(path)
-    job.progress.say(f"{wanted.what}: {path.stat().st_size} bytes, {digest}")
-    return digest
 
 
 def _check_pin(pinned: str | None, found: str) -> None:

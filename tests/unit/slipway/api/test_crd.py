@@ -110,6 +110,13 @@ def test_the_rules_are_these() -> None:
             "self.metadata.name.size() <= 40",
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         ],
+        ".spec.model": [
+            "!has(self.loader) || self.modelFormat.name in ['pytorch', 'mindspore']",
+            (
+                "!has(self.allowPickle) || !self.allowPickle || "
+                "!(self.modelFormat.name in ['onnx', 'mindspore'])"
+            ),
+        ],
         ".spec.optimization": [
             "self.mode == 'Explicit' || !has(self.candidates) || self.candidates.size() == 0",
             "self.mode != 'Explicit' || has(self.candidates) && self.candidates.size() > 0",

@@ -78,3 +78,18 @@ def test_no_key_leaves_the_store(key: str, tmp_path: Path) -> None:
         store.read(key, limit=10)
     with pytest.raises(Invalid, match="leaves the store"):
         store.commit(key, b"")
+
+
+def test_a_folder_s_files_are_listed_with_their_paths(tmp_path: Path) -> None:
+    for name in ("m/b.bin", "m/sub/a.pb", "mm/other"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    store = FolderStore(tmp_path)
+    assert store.list("m/", limit=2) == ("b.bin", "sub/a.pb")
+    with pytest.raises(Invalid, match="holds more than 1 files"):
+        store.list("m/", limit=1)
+    with pytest.raises(NotFound):
+        store.list("absent/", limit=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotFound, match="holds no file"):
+        store.list("empty/", limit=1)

@@ -1,7 +1,7 @@
 import pytest
 
 from slipway.artifacts.credentials import StorageConfig
-from slipway.artifacts.store import bucket_of, open_reader, open_store, split_uri
+from slipway.artifacts.store import bucket_of, open_reader, open_store, safe_names, split_uri
 from slipway.errors import Invalid
 
 
@@ -60,3 +60,13 @@ def test_what_is_no_store_is_refused(root: str) -> None:
 )
 def test_a_root_is_a_bucket_and_a_prefix(root: str, expected: tuple[str, str]) -> None:
     assert bucket_of(root) == expected
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a//b", "./a"])
+def test_a_listed_name_that_leaves_its_folder_is_refused(name: str) -> None:
+    with pytest.raises(Invalid, match="leaves the folder"):
+        safe_names(["ok", name], "s3://b/m/", limit=9)
+
+
+def test_listed_names_are_sorted_and_folder_markers_dropped() -> None:
+    assert safe_names(["b", "a/", "", "a/c"], "s3://b/m/", limit=9) == ("a/c", "b")

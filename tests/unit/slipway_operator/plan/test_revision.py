@@ -4,7 +4,7 @@ import pytest
 
 from slipway.api.v1alpha1.resource import parse_spec
 from slipway.errors import Invalid
-from slipway_operator.plan.config import DefaultArtifacts
+from slipway_operator.plan.config import DefaultArtifacts, Images
 from slipway_operator.plan.revision import read_revision, snapshot, target_name
 from tests.support.builders import CLASSIC_IMAGE, OPTIMIZER_IMAGE, SERVER_IMAGE, config
 from tests.support.worlds import NAMESPACE_UID, served, stored_revision, target_of
@@ -88,6 +88,68 @@ def test_the_format_chooses_the_optimizer_s_image() -> None:
     assert stored_revision(resource).content.optimizer_image == CLASSIC_IMAGE
 
 
+ALL_IMAGES = Images(
+    "s",
+    "onnx",
+    "classic",
+    optimizer_torch="torch",
+    optimizer_tensorflow="tensorflow",
+    optimizer_mindspore="mindspore",
+    loader_images=("team/a:*", "b"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("onnx", "onnx"),
+        ("sklearn", "classic"),
+        ("xgboost", "classic"),
+        ("lightgbm", "classic"),
+        ("pytorch", "torch"),
+        ("tensorflow", "tensorflow"),
+        ("mindspore", "mindspore"),
+    ],
+)
+def test_each_format_has_its_optimizer_s_image(name: str, image: str) -> None:
+    resource = served()
+    resource["spec"]["model"]["modelFormat"] = {"name": name}
+    assert stored_revision(resource, images=ALL_IMAGES).content.optimizer_image == image
+
+
+def test_a_format_without_an_image_is_refused_with_the_remedy() -> None:
+    resource = served()
+    resource["spec"]["model"]["modelFormat"] = {"name": "mindspore"}
+    with pytest.raises(
+        Invalid, match=r"no optimizer image for modelFormat mindspore: .*or convert"
+    ):
+        snapshot(parse_spec(resource), namespace_uid="u", config=config())
+
+
+@pytest.mark.parametrize(
+    ("image", "allowed"),
+    [
+        ("team/a:1", True),
+        ("team/a:2@sha256:" + "0" * 64, True),
+        ("b", True),
+        ("team/a", False),
+        ("bb", False),
+        ("evil/team/a:1", False),
+    ],
+)
+def test_a_loader_s_image_is_one_that_the_administrator_lists(image: str, allowed: bool) -> None:
+    resource = served()
+    resource["spec"]["model"] |= {
+        "modelFormat": {"name": "pytorch"},
+        "loader": {"storageUri": "s3://m/load.py", "image": image},
+    }
+    if allowed:
+        assert stored_revision(resource, images=ALL_IMAGES).content.optimizer_image == image
+    else:
+        with pytest.raises(Invalid, match=r"the administrator allows team/a:\*, b: ask to add"):
+            snapshot(parse_spec(resource), namespace_uid="u", config=config(images=ALL_IMAGES))
+
+
 def test_the_user_s_own_store_replaces_the_default_and_its_secret() -> None:
     resource = served(artifacts={"storageUri": "s3://mine/a/"})
     content = stored_revision(resource).content
@@ -114,6 +176,16 @@ def test_a_default_store_without_a_secret_needs_none() -> None:
             {"model": {"modelFormat": {"name": "onnx"}, "storageUri": "file:///m"}},
             "spec.model.storageUri",
         ),
+        (
+            {
+                "model": {
+                    "modelFormat": {"name": "pytorch"},
+                    "storageUri": "s3://b/m.pt",
+                    "loader": {"storageUri": "file:///l"},
+                }
+            },
+            "spec.model.loader.storageUri",
+        ),
     ],
 )
 def test_a_file_is_refused_by_its_field_outside_local_mode(
@@ -122,8 +194,9 @@ def test_a_file_is_refused_by_its_field_outside_local_mode(
     resource = served()
     resource["spec"] |= spec
     with pytest.raises(Invalid, match=f"{field} is 'file:///.'.*local mode only"):
-        snapshot(parse_spec(resource), namespace_uid="u", config=config())
-    snapshot(parse_spec(resource), namespace_uid="u", config=config(allow_files=True))
+        snapshot(parse_spec(resource), namespace_uid="u", config=config(images=ALL_IMAGES))
+    local = config(images=ALL_IMAGES, allow_files=True)
+    snapshot(parse_spec(resource), namespace_uid="u", config=local)
 
 
 def test_without_any_place_for_artifacts_the_remedy_is_named() -> None:

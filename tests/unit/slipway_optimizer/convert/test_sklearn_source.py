@@ -1,83 +1,139 @@
-"""A converted estimator is held to the estimator's own answers."""
+"""Real estimators of scikit-learn become ONNX that answers as they do."""
 
-from dataclasses import dataclass, field
+import pickle
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import skops.io
+from lightgbm import LGBMClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from xgboost import XGBClassifier, XGBRegressor
 
-from slipway_optimizer.convert.sklearn_source import Conversion, _compare
+from slipway.api.v1alpha1.model import ModelFormatName
+from slipway_optimizer import graph
+from slipway_optimizer.convert.dispatch import convert
+from slipway_optimizer.convert.order import Conversion, ConvertOrder
 from slipway_optimizer.failures import Refused
+from slipway_optimizer.session import Model
+from slipway_optimizer.tensors import DYNAMIC
 
-ROWS = np.zeros((2, 3), np.float32)
-
-
-@dataclass
-class Regressor:
-    answers: list[float]
-
-    def predict(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return np.array(self.answers)
+RANDOM = np.random.default_rng(5)
+ROWS = RANDOM.normal(size=(120, 4)).astype(np.float32)
+LABELS = (ROWS[:, 0] + ROWS[:, 1] > 0).astype(int) + (ROWS[:, 2] > 1)
+TEXTS = ["good morning", "very bad word", "nice day", "rude and bad", "hello world", "bad day"] * 4
+RUDE = [0, 1, 0, 1, 0, 1] * 4
 
 
-@dataclass
-class Voter(Regressor):
-    classes_: NDArray[Any] = field(default_factory=lambda: np.array([0, 1]))
+def converted(path: Path, *, name: str = "sklearn", allow_pickle: bool = False) -> Conversion:
+    order = ConvertOrder(
+        model_format=ModelFormatName(name),
+        source=path,
+        target=path.with_suffix(".onnx"),
+        allow_pickle=allow_pickle,
+    )
+    return convert(order)
 
 
-@dataclass
-class Classifier(Voter):
-    probabilities: list[list[float]] = field(default_factory=lambda: [[0.9, 0.1], [0.2, 0.8]])
-
-    def predict_proba(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return np.array(self.probabilities)
+def saved(folder: Path, estimator: Any) -> Path:
+    skops.io.dump(estimator, folder / "m.skops")
+    return folder / "m.skops"
 
 
-def answers(labels: list[Any], probabilities: list[list[float]]) -> dict[str, NDArray[Any]]:
-    return {"label": np.array(labels), "probabilities": np.array(probabilities, np.float32)}
-
-
-EQUAL = [[0.9, 0.1], [0.2, 0.8]]
-
-
-def test_equal_answers_pass_with_their_figures() -> None:
-    found = _compare(Classifier([0, 1]), ROWS, answers([0, 1], EQUAL))
-    assert (found.classes, found.output) == (None, "probabilities")
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        HistGradientBoostingClassifier(max_iter=3),
+        SGDClassifier(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_a_classifier_answers_as_before(estimator: Any, tmp_path: Path) -> None:
+    estimator.fit(ROWS, LABELS)
+    found = converted(saved(tmp_path, estimator))
     assert found.figures["labels_differing"] == 0
-    assert found.figures["max_difference"] == pytest.approx(0, abs=1e-6)
+    labels = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["label"]
+    assert labels.tolist() == estimator.predict(ROWS).tolist()
 
 
-def test_class_names_are_kept_where_they_are_no_indices() -> None:
-    model = Classifier(answers=["b", "c"], classes_=np.array(["b", "c"]))  # type: ignore[list-item]
-    assert _compare(model, ROWS, answers(["b", "c"], EQUAL)).classes == ("b", "c")
+def test_a_histogram_regressor_answers_as_before(tmp_path: Path) -> None:
+    estimator = HistGradientBoostingRegressor(max_iter=3).fit(ROWS, ROWS[:, 0])
+    assert float(converted(saved(tmp_path, estimator)).figures["max_difference"]) < 1e-5
 
 
-def test_another_label_in_one_row_is_refused_with_the_count() -> None:
-    with pytest.raises(Refused, match="answers 1 of 2 rows with another label") as caught:
-        _compare(Classifier([0, 1]), ROWS, answers([0, 0], EQUAL))
-    assert caught.value.reason == "ConversionDiffers"
+@pytest.mark.parametrize("words", [TfidfVectorizer(), CountVectorizer(lowercase=False)])
+def test_a_text_pipeline_takes_text_and_needs_no_locale(words: Any, tmp_path: Path) -> None:
+    pipeline = make_pipeline(words, LogisticRegression()).fit(TEXTS, RUDE)
+    assert converted(saved(tmp_path, pipeline)).output == "probabilities"
+    signature = graph.signature_of(graph.load(tmp_path / "m.onnx"))
+    (texts,) = signature.inputs
+    assert (texts.name, texts.datatype, texts.shape) == ("X", "BYTES", (DYNAMIC, 1))
+    unicode = np.array([["Bad DAY"], ["GÜTE und nice"]])
+    answers = Model(tmp_path / "m.onnx", threads=1).run({"X": unicode})
+    expected = pipeline.predict_proba(unicode[:, 0])
+    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
 
 
-def test_another_probability_is_refused_with_row_and_distance() -> None:
-    with pytest.raises(Refused, match=r"'probabilities' .* is off by 0\.05 in row 1, at most"):
-        _compare(Classifier([0, 1]), ROWS, answers([0, 1], [[0.9, 0.1], [0.25, 0.8]]))
+def test_a_vectoriser_of_letters_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3))
+    pipeline = make_pipeline(letters, LogisticRegression()).fit(TEXTS, RUDE)
+    with pytest.raises(Refused, match=r"only tokenizer='word' .* choose another") as caught:
+        converted(saved(tmp_path, pipeline))
+    assert caught.value.reason == "ConversionFailed"
 
 
-def test_scores_that_do_not_choose_the_label_are_not_judged() -> None:
-    model = Classifier([1, 1])  # as SVC's votes against its calibrated probabilities
-    assert _compare(model, ROWS, answers([1, 1], EQUAL)).output == "label"
+@pytest.mark.parametrize("write", ["pickle", "joblib", "joblib, compressed"])
+def test_a_pickle_is_opened_only_when_it_is_allowed(write: str, tmp_path: Path) -> None:
+    estimator = CalibratedClassifierCV(LinearSVC()).fit(ROWS, LABELS)
+    path = tmp_path / "m.bin"
+    if write == "pickle":
+        path.write_bytes(pickle.dumps(estimator))
+    else:
+        joblib.dump(estimator, path, compress=3 if "," in write else 0)
+    with pytest.raises(Refused, match=r"runs code when it is opened: save it with skops\.io\.dump"):
+        converted(path)
+    assert converted(path, allow_pickle=True).figures["labels_differing"] == 0
 
 
-def test_without_probabilities_the_label_is_judged() -> None:
-    found = _compare(Voter([0, 1]), ROWS, answers([0, 1], EQUAL))
-    assert found == Conversion(None, "label", {"rows": 2, "labels_differing": 0})
+def test_a_pickle_of_unknown_classes_says_which(tmp_path: Path) -> None:
+    path = tmp_path / "m.pkl"
+    path.write_bytes(b"\x80\x04\x8c\x07nowhere\x8c\x05Model\x93.")
+    with pytest.raises(Refused, match="ModuleNotFoundError: No module named 'nowhere'"):
+        converted(path, allow_pickle=True)
 
 
-def test_numbers_are_compared_relative_to_their_size() -> None:
-    large = {"variable": np.array([[1000.5], [2.0]], np.float32)}
-    found = _compare(Regressor([1000.0, 2.0]), ROWS, large)
-    assert found.output == "variable"
-    assert found.figures["max_difference"] == pytest.approx(0.0005)
-    with pytest.raises(Refused, match="row 1"):
-        _compare(Regressor([1000.0, 2.1]), ROWS, large)
+@pytest.mark.parametrize(
+    "booster", [XGBClassifier(n_estimators=3), LGBMClassifier(n_estimators=3, verbose=-1)],
+    ids=["XGBoost", "LightGBM"],
+)  # fmt: skip
+def test_a_pipeline_may_end_in_a_booster(booster: Any, tmp_path: Path) -> None:
+    pipeline = make_pipeline(StandardScaler(), booster).fit(ROWS, LABELS)
+    path = saved(tmp_path, pipeline)
+    with pytest.raises(
+        Refused, match=r"types that may run code when loaded \(.*\): use .*allowPickle"
+    ):
+        converted(path)
+    assert converted(path, allow_pickle=True).figures["labels_differing"] == 0
+
+
+def test_a_pickled_booster_is_read_as_its_library_s(tmp_path: Path) -> None:
+    path = tmp_path / "m.pkl"
+    path.write_bytes(pickle.dumps(XGBRegressor(n_estimators=3).fit(ROWS, ROWS[:, 0])))
+    found = converted(path, name="xgboost", allow_pickle=True)
+    assert float(found.figures["max_difference"]) < 1e-5
+
+
+def test_half_a_model_is_refused(tmp_path: Path) -> None:
+    words = TfidfVectorizer().fit(TEXTS)
+    with pytest.raises(Refused, match=r"not a fitted estimator .* save the whole fitted pipeline"):
+        converted(saved(tmp_path, words))

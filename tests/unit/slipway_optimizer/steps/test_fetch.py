@@ -6,7 +6,7 @@ import pytest
 
 from slipway.artifacts.manifest import Hardware
 from slipway.tasks import OptimizationRequest
-from slipway_optimizer.steps.fetch import input_key
+from slipway_optimizer.steps.fetch import Digests, input_key
 
 MACHINE = Hardware(
     architecture="x86_64", cpu_model="A", cpu_flags=("avx512_vnni", "fma"), threads=1
@@ -26,7 +26,7 @@ def request(**changes: Any) -> OptimizationRequest:
 
 def key(
     of: OptimizationRequest | None = None,
-    digests: tuple[str, str | None] = ("s", "d"),
+    digests: Digests = Digests("s", "d"),  # noqa: B008 - frozen
     machine: Hardware = MACHINE,
     versions: dict[str, str] = VERSIONS,
 ) -> str:
@@ -60,8 +60,8 @@ def test_equal_nodes_share_artifacts() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param({"digests": ("t", "d")}, id="source"),
-        pytest.param({"digests": ("s", "e")}, id="data set"),
+        pytest.param({"digests": Digests("t", "d")}, id="source"),
+        pytest.param({"digests": Digests("s", "e")}, id="data set"),
         pytest.param({"versions": {"onnxruntime": "2"}}, id="toolchain"),
         pytest.param({"machine": MACHINE.model_copy(update={"cpu_flags": ()})}, id="node class"),
         pytest.param({"of": request(threads=2)}, id="threads"),
@@ -72,6 +72,12 @@ def test_equal_nodes_share_artifacts() -> None:
         ),
         pytest.param(
             {"of": request(model={"uri": "s3://b/m.onnx", "modelFormat": "sklearn"})}, id="format"
+        ),
+        pytest.param({"digests": Digests("s", "d", "l")}, id="loader"),
+        pytest.param(
+            {"of": request(model={"uri": "s3://b/m.onnx", "modelFormat": "onnx",
+                                  "inputs": [{"name": "x", "shape": [-1, 3]}]})},
+            id="inputs",
         ),
     ],
 )  # fmt: skip

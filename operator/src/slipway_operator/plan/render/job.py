@@ -12,6 +12,7 @@ from slipway.api.v1alpha1.predictor import Resources
 from slipway.contract import Component, ExitCode, Step, StorageMount
 from slipway.tasks import (
     ArtifactReference,
+    LoaderRequest,
     OptimizationRequest,
     ReplayRequest,
     SourceRequest,
@@ -51,11 +52,18 @@ _MOUNTS: dict[Step, tuple[StorageMount, ...]] = {
 
 def optimization_request(content: Snapshot, attempt: int) -> OptimizationRequest:
     """What the Job is asked for."""
+    model = content.model
+    loader = None
+    if model.loader is not None:
+        loader = LoaderRequest(uri=model.loader.storage_uri, function=model.loader.function)
     return OptimizationRequest(
         model=SourceRequest(
-            uri=content.model.storage_uri,
-            model_format=content.model.model_format.name,
-            digest=content.model.digest,
+            uri=model.storage_uri,
+            model_format=model.model_format.name,
+            digest=model.digest,
+            inputs=model.inputs,
+            loader=loader,
+            allow_pickle=model.allow_pickle,
         ),
         optimization=content.optimization,
         validation=content.validation,

@@ -1,0 +1,209 @@
+"""Rewrites of an ONNX graph's outline, so that every tensor has its rows first. onnx's owner file.
+
+They change the model that is given; each returns notes on what it did.
+"""
+
+from typing import Final
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+_BATCH: Final = "batch"
+_LOCALE: Final = "C.UTF-8"  # glibc has it built in; en_US, the operator's default, it has not
+
+
+def portable_text(model: onnx.ModelProto) -> list[str]:
+    """Have StringNormalizer use a locale that every image has: the same letters, no collation."""
+    changed = 0
+    for node in model.graph.node:
+        if node.op_type != "StringNormalizer":
+            continue
+        held = [a for a in node.attribute if a.name == "locale"]
+        if held and not held[0].s.startswith(b"en"):
+            continue
+        for attribute in held:
+            node.attribute.remove(attribute)
+        node.attribute.append(helper.make_attribute("locale", _LOCALE))
+        changed += 1
+    return [f"locale of {changed} StringNormalizer set to {_LOCALE}"] if changed else []
+
+
+def label_rows(model: onnx.ModelProto) -> list[str]:
+    """Open the label output of converters that declare one row for any number of them."""
+    if not all(_first(value) == 0 for value in _asked(model)):
+        return []
+    notes = []
+    for value in model.graph.output:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) == 1 and dims[0].dim_value == 1:
+            dims[0].dim_param = _BATCH
+            notes.append(f"output '{value.name}' declared 1 row for any batch: opened")
+    return notes
+
+
+def batch_first(model: onnx.ModelProto) -> list[str]:
+    """Give single values a batch of one, and put the batch first where it comes later.
+
+    A tensor's batch is where the dimension's name says so: the name that other inputs have first.
+    """
+    names = _batch_names(model)
+    notes = []
+    for number, value in enumerate(_asked(model)):
+        if not value.type.tensor_type.HasField("shape"):
+            continue
+        dims = value.type.tensor_type.shape.dim
+        if not dims:
+            _wrap_scalar(model, value, number)
+            notes.append(f"input '{value.name}' is a single value: asked for as [1]")
+            continue
+        axis = _batch_axis(value, names)
+        if axis > 0:
+            _move_input(model, value, axis)
+            notes.append(f"input '{value.name}' has its batch in dimension {axis}: moved to 0")
+    for value in model.graph.output:
+        axis = _batch_axis(value, names)
+        if axis > 0:
+            _move_output(model, value, axis)
+            notes.append(f"output '{value.name}' has its batch in dimension {axis}: moved to 0")
+    return notes
+
+
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """The one batch size of all inputs; ``None`` when it is open, or there is no one size."""
+    sizes = {_first(value) for value in _asked(model)}
+    if len(sizes) != 1 or 0 in sizes:
+        return None
+    return sizes.pop()
+
+
+def open_batch(model: onnx.ModelProto, size: int) -> None:
+    """Declare the first dimension open, and free reshapes that name its size.
+
+    Whether answers stay equal is for the caller to find out.
+    """
+    for value in (*_asked(model), *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if dims and dims[0].dim_value == size:
+            dims[0].dim_param = _BATCH
+    del model.graph.value_info[:]
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    made = {node.output[0]: node for node in model.graph.node if node.op_type == "Constant"}
+    for number, node in enumerate(model.graph.node):
+        if node.op_type != "Reshape":
+            continue
+        shape = _constant(node.input[1], held, made)
+        if shape is None or not len(shape) or shape[0] != size:
+            continue
+        shape[0] = 0 if -1 in shape else -1
+        name = f"slipway_open_shape_{number}"
+        model.graph.initializer.append(numpy_helper.from_array(shape, name))
+        node.input[1] = name
+
+
+def _constant(
+    name: str, held: dict[str, onnx.TensorProto], made: dict[str, onnx.NodeProto]
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None":
+    if name in held:
+        return numpy_helper.to_array(held[name]).astype(np.int64)
+    if name in made and made[name].attribute[0].HasField("t"):
+        return numpy_helper.to_array(made[name].attribute[0].t).astype(np.int64)
+    return None
+
+
+def _asked(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    held = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in held]
+
+
+def _first(value: onnx.ValueInfoProto) -> int:
+    """Size of the first dimension; 0 when it is open or there is none."""
+    dims = value.type.tensor_type.shape.dim
+    return int(dims[0].dim_value) if dims and dims[0].HasField("dim_value") else 0
+
+
+def _batch_names(model: onnx.ModelProto) -> set[str]:
+    firsts = (value.type.tensor_type.shape.dim for value in _asked(model))
+    names = {dims[0].dim_param for dims in firsts if dims}
+    return {name for name in names if name}
+
+
+def _batch_axis(value: onnx.ValueInfoProto, names: set[str]) -> int:
+    """Where the batch is; 0 also when that cannot be told."""
+    dims = value.type.tensor_type.shape.dim
+    if not dims or not dims[0].HasField("dim_value"):
+        return 0
+    places = [axis for axis, dim in enumerate(dims) if dim.dim_param in names and dim.dim_param]
+    return places[0] if len(places) == 1 else 0
+
+
+def _wrap_scalar(model: onnx.ModelProto, value: onnx.ValueInfoProto, number: int) -> None:
+    inside = f"{value.name}_value"
+    _rename_uses(model.graph, value.name, inside)
+    shape = f"slipway_no_shape_{number}"
+    model.graph.initializer.append(numpy_helper.from_array(np.empty(0, np.int64), shape))
+    node = helper.make_node("Reshape", [value.name, shape], [inside], name=f"{inside}_reshape")
+    model.graph.node.insert(0, node)
+    value.type.tensor_type.shape.dim.add().dim_value = 1
+
+
+def _move_input(model: onnx.ModelProto, value: onnx.ValueInfoProto, axis: int) -> None:
+    inside, dims = f"{value.name}_moved", value.type.tensor_type.shape.dim
+    _rename_uses(model.graph, value.name, inside)
+    rank = len(dims)
+    back = [*range(1, axis + 1), 0, *range(axis + 1, rank)]
+    node = helper.make_node("Transpose", [value.name], [inside], name=inside, perm=back)
+    model.graph.node.insert(0, node)
+    _reorder(value, axis)
+
+
+def _move_output(model: onnx.ModelProto, value: onnx.ValueInfoProto, axis: int) -> None:
+    inside, rank = f"{value.name}_unmoved", len(value.type.tensor_type.shape.dim)
+    for node in model.graph.node:
+        node.output[:] = [inside if name == value.name else name for name in node.output]
+    _rename_uses(model.graph, value.name, inside)
+    order = [axis, *(n for n in range(rank) if n != axis)]
+    node = helper.make_node("Transpose", [inside], [value.name], name=f"{inside}_move", perm=order)
+    model.graph.node.append(node)
+    _reorder(value, axis)
+
+
+def _reorder(value: onnx.ValueInfoProto, axis: int) -> None:
+    shape = value.type.tensor_type.shape
+    dims = [onnx.TensorShapeProto.Dimension.FromString(d.SerializeToString()) for d in shape.dim]
+    dims.insert(0, dims.pop(axis))
+    del shape.dim[:]
+    shape.dim.extend(dims)
+
+
+def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """In all inputs of nodes, those of subgraphs too: they see what surrounds them."""
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                own = {v.name for v in inner.input} | {t.name for t in inner.initializer}
+                if old not in own:
+                    _rename_uses(inner, old, new)
+                    for output in inner.output:
+                        output.name = new if output.name == old else output.name
+
+
+def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    """Rename inputs and outputs, wherever they are used."""
+    changed = {old: new for old, new in names.items() if old != new}
+    for old, new in changed.items():
+        _rename_uses(model.graph, old, new)
+        for node in model.graph.node:
+            node.output[:] = [new if name == old else name for name in node.output]
+        for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+            value.name = new if value.name == old else value.name
+
+
+def name_batch(model: onnx.ModelProto) -> None:
+    """Call an open first dimension ``batch``, whatever the exporter called it."""
+    names = _batch_names(model)
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in names:
+                dim.dim_param = _BATCH

@@ -1,0 +1,141 @@
+"""Rows of tables and texts, and how a converted estimator is held to its own answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from slipway.errors import Invalid
+from slipway_optimizer.arrays import Array, Arrays, load_npz
+from slipway_optimizer.convert.order import Conversion
+from slipway_optimizer.datasets import MAX_BYTES
+from slipway_optimizer.failures import Refused
+
+INPUT: Final = "X"
+LABEL_OUTPUT: Final = "label"
+SCORES_OUTPUT: Final = "probabilities"
+TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
+_MAX_ROWS: Final = 2_000
+_GENERATED_ROWS: Final = 64
+_SCALES: Final = (1.0, 10.0, 100.0, 1000.0)  # trees split where the training data was
+
+
+class Estimator(Protocol):
+    """What scikit-learn calls one. Classifiers also have ``classes_``."""
+
+    def predict(self, rows: Any) -> Any:
+        """Labels or numbers, one a row."""
+
+
+def numeric_rows(dataset: Path | None, features: int) -> Array:
+    """Rows to compare on: the data set's where it has fitting ones, else generated ones.
+
+    Returns:
+        float32 [n, features].
+    """
+    held = _held(dataset)
+    if held.ndim == 2 and held.shape[1] == features and held.dtype.kind in "fiub" and len(held):
+        return held[:_MAX_ROWS].astype(np.float32)
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((_GENERATED_ROWS, features))
+    rows *= np.resize(_SCALES, _GENERATED_ROWS)[:, None]
+    return rows.astype(np.float32)
+
+
+def text_rows(dataset: Path | None, words: Sequence[str]) -> Array:
+    """Texts to compare on: the data set's, else sentences of known words.
+
+    Returns:
+        str [n, 1].
+    """
+    held = _held(dataset)
+    if held.dtype.kind == "U" and len(held) and held.size == len(held):
+        return held[:_MAX_ROWS].reshape(-1, 1)
+    random = np.random.default_rng(0)
+    known = np.array(sorted(map(str, words)) or ["word"])
+    texts = [" ".join(random.choice(known, 1 + n % 8)) for n in range(_GENERATED_ROWS)]
+    return np.array(texts).reshape(-1, 1)
+
+
+def _held(dataset: Path | None) -> Array:
+    if dataset is not None:
+        try:
+            return load_npz(dataset, limit=MAX_BYTES).get(INPUT, np.empty(0))
+        except Invalid:
+            pass  # the data set is refused with its reason where it is loaded
+    return np.empty(0)
+
+
+def compare(estimator: Estimator, rows: Any, answers: Arrays) -> Conversion:
+    """Hold the converted model's answers to the estimator's own.
+
+    Args:
+        estimator: fitted; a classifier if it has ``classes_``.
+        rows: as the estimator takes them.
+        answers: of the converted model to the same rows.
+
+    Raises:
+        Refused: ``ConversionDiffers``, with the figures.
+    """
+    predicted = np.asarray(estimator.predict(rows))
+    classes_ = getattr(estimator, "classes_", None)
+    if classes_ is None:
+        (output,) = answers
+        return Conversion(numbers(predicted, answers[output], output), output=output)
+    labels = answers[LABEL_OUTPUT]
+    predict_proba = getattr(estimator, "predict_proba", None)
+    expected = None if predict_proba is None else np.asarray(predict_proba(rows))
+    differs = labels.astype(np.str_) != predicted.astype(np.str_)
+    if expected is not None:
+        differs &= ~_tied(expected, np.asarray(classes_), labels, predicted)
+    differing = int(differs.sum())
+    figures: dict[str, float | int | str] = {"rows": len(labels), "labels_differing": differing}
+    if differing:
+        raise Refused(
+            "ConversionDiffers",
+            f"the converted model answers {differing} of {len(labels)} rows with another label "
+            "than the estimator: it is not served",
+        )
+    if expected is None:
+        return Conversion(figures, output=LABEL_OUTPUT)
+    scores = answers[SCORES_OUTPUT]
+    figures |= numbers(expected, scores, SCORES_OUTPUT)
+    classes = tuple(value.item() for value in np.asarray(classes_))
+    chosen = np.asarray(classes)[scores.argmax(axis=1)]
+    if ((chosen != predicted) & ~_tied(expected, np.asarray(classes_), chosen, predicted)).any():
+        return Conversion(figures, output=LABEL_OUTPUT)  # SVC's votes and probabilities may differ
+    usual = classes == tuple(range(len(classes)))
+    return Conversion(figures, None if usual else classes, SCORES_OUTPUT)
+
+
+def _tied(expected: Array, classes: Array, one: Array, other: Array) -> Array:
+    """Rows in which the estimator itself finds both labels equally probable."""
+    place = {str(name): number for number, name in enumerate(classes)}
+    each = np.arange(len(expected))
+
+    def of(labels: Array) -> Array:
+        probability: Array = expected[each, [place.get(str(label), 0) for label in labels]]
+        return probability
+
+    tied: Array = np.abs(of(one) - of(other)) <= TOLERANCE
+    return tied
+
+
+def numbers(expected: Array, answer: Array, name: str) -> dict[str, float | int | str]:
+    """Figures of the comparison of one output.
+
+    Raises:
+        Refused: ``ConversionDiffers``, beyond ``TOLERANCE``.
+    """
+    expected = expected.reshape(answer.shape).astype(np.float64)
+    distance = np.abs(answer - expected) / np.maximum(1.0, np.abs(expected))
+    worst = float(distance.max())
+    if not worst <= TOLERANCE:
+        row = int(distance.reshape(len(distance), -1).max(axis=1).argmax())
+        raise Refused(
+            "ConversionDiffers",
+            f"output '{name}' of the converted model is off by {worst:.2g} in row {row}, at most "
+            f"{TOLERANCE} is accepted: it is not served",
+        )
+    return {"rows": len(answer), "max_difference": worst, "tolerance": TOLERANCE}
