@@ -197,6 +197,7 @@ class _Server:
         """Open the gRPC door, once its library is imported; returns its port."""
         settings = self._settings
         kind = await _in_thread(self._loop, partial(_import_rpc, settings.grpc_transport))
+        from slipway_server.doors import reflection
         from slipway_server.doors.grpc import GrpcDoor, allows
         from slipway_server.transport.rpc import GrpcLimits, Methods
 
@@ -212,6 +213,7 @@ class _Server:
         trailers = tuple(single.labels.items()) if single is not None else ()
         methods = Methods(
             self._grpc.methods(),
+            reflection.methods(),
             trailers=trailers,
             allows=None if self._guard is None else partial(allows, self._guard),
         )

@@ -1,6 +1,7 @@
 """Every door of a real server, by clients that others wrote where there are any."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from slipway.artifacts.manifest import Tensor
 from slipway.contract import ServerMetric
 from slipway_server.protocol.pb import health_pb2 as health
 from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
+from tests.cluster import golang
 from tests.support import onnx_models
 from tests.support.artifacts import Artifact
 from tests.support.server import Server, serving
@@ -168,6 +170,34 @@ def test_answers_name_revision_and_artifact(double: Server, tmp_path: Path) -> N
         _, rpc = call.with_call(b"")
         trailers = dict(rpc.trailing_metadata())
     assert trailers["slipway-revision"] == headers["slipway-revision"]
+
+
+@pytest.mark.skipif(
+    not golang.program("grpcurl").is_file(), reason="`python -m tests.cluster build http2`"
+)
+def test_grpcurl_needs_no_proto_files(double: Server) -> None:
+    def grpcurl(*words: str) -> str:
+        program = str(golang.program("grpcurl"))
+        done = subprocess.run(
+            [program, "-plaintext", *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stdout + done.stderr
+
+    address = f"127.0.0.1:{double.grpc}"
+    assert grpcurl(address, "list").split() == [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "inference.GRPCInferenceService",
+    ]
+    assert "rpc ModelInfer" in grpcurl(address, "describe", "inference.GRPCInferenceService")
+    assert "not found" in grpcurl(address, "describe", "inference.Other").lower()
+    tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32"}
+    request = {"model_name": "m", "inputs": [tensor | {"contents": {"fp32_contents": [1, 2]}}]}
+    method = "inference.GRPCInferenceService/ModelInfer"
+    answer = json.loads(grpcurl("-d", json.dumps(request), address, method))
+    assert answer["outputs"][0]["contents"] == {"fp32_contents": [2, 4]}
+    request["model_name"] = "other"
+    assert "Code: NotFound" in grpcurl("-d", json.dumps(request), address, method)
 
 
 def test_grpc_health(double: Server) -> None:

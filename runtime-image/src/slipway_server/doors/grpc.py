@@ -12,7 +12,7 @@ from slipway.errors import SlipwayError
 from slipway_server.batch import Outcome as Answer
 from slipway_server.doors import outcomes
 from slipway_server.doors.guard import TokenGuard
-from slipway_server.errors import NonFiniteOutput
+from slipway_server.errors import DeadlineExpired, NonFiniteOutput
 from slipway_server.observe import Request, Tell
 from slipway_server.protocol import v2_grpc
 from slipway_server.protocol.pb import health_pb2 as health
@@ -26,6 +26,7 @@ _LOG = logging.getLogger("slipway_server.rpc")
 SERVICE: Final = "inference.GRPCInferenceService"
 HEALTH: Final = "grpc.health.v1.Health"
 _DOOR: Final = "grpc"
+_NEARLY: Final = 0.005  # a client looks at its own clock
 _INFER: Final = f"{SERVICE}/ModelInfer"
 _OPEN: Final = frozenset(
     (f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", f"/{HEALTH}/Check", f"/{HEALTH}/Watch")
@@ -81,6 +82,10 @@ class GrpcDoor:
             return answer
         except asyncio.CancelledError:
             code, outcome = "CANCELLED", Outcome.CLIENT_ERROR
+            if seconds is not None and self._clock() - started >= seconds - _NEARLY:
+                # It is the server that was late, although the client says so.
+                late = outcomes.fault_of(DeadlineExpired("the deadline passed"))
+                code, outcome = late.code, late.outcome
             raise
         except SlipwayError as error:
             fault = outcomes.fault_of(error)
