@@ -20,6 +20,7 @@ _TOO_LONG_SECONDS: Final = 0.02  # of an inline run
 # So many of them in a row were the last ones: a CPU quota stops the process for up to 0.1 s at any
 # moment, which says nothing of the model.
 _TOO_MANY: Final = 3
+_FAR_TOO_LONG_SECONDS: Final = 0.25  # longer than any such pause: one run says enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Batcher:
             outcomes = run_together(self._session.run, jobs, self._outputs)
             after = self._loop.time()
             self._long = self._long + 1 if after - before > _TOO_LONG_SECONDS else 0
-            if self._long == _TOO_MANY:
+            if self._long == _TOO_MANY or after - before > _FAR_TOO_LONG_SECONDS:
                 self._leave_loop()
             self._deliver(jobs, outcomes)
             if self._queue and (after - start > _LOOP_SHARE_SECONDS or not self._inline):

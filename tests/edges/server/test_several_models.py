@@ -102,8 +102,9 @@ def test_a_slow_model_holds_up_no_other(tmp_path: Path) -> None:
     (tmp_path / "fast.onnx").write_bytes(onnx_models.double())
     models = {"slow": tmp_path / "slow.onnx", "fast": tmp_path / "fast.onnx"}
     with serving(models=models) as server, ThreadPoolExecutor(1) as pool:
-        start = time.perf_counter()
-        assert server.infer([20_000.0, 0.0], name="slow")[0] == 200
+        for _ in range(3):  # so many long runs move the model off the loop
+            start = time.perf_counter()
+            assert server.infer([20_000.0, 0.0], name="slow")[0] == 200
         turns = min(20_000 / (time.perf_counter() - start), 2.0**30)  # about a second
         running = pool.submit(server.infer, [turns, 0.0], name="slow")
         answered = 0

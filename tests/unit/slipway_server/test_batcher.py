@@ -183,13 +183,17 @@ async def test_an_answer_that_cannot_be_delivered_loses_no_other() -> None:
 
 
 async def runs_on_the_loop(*values: int) -> list[bool]:
-    """Which runs were on the loop; the model is slow (or the process paused) on nines."""
+    """Which runs were on the loop; the model is slow (or the process paused) on nines, and far
+    slower on eights.
+    """
     threads: list[threading.Thread] = []
 
     def slow_for_nines(feeds: Mapping[str, Array]) -> list[Array]:
         threads.append(threading.current_thread())
         if feeds["x"][0, 0] == 9:
             time.sleep(0.025)
+        if feeds["x"][0, 0] == 8:
+            time.sleep(0.26)
         return double(feeds)
 
     target = batcher(FakeSession(slow_for_nines), BatchPolicy(max_rows=1, inline=True))
@@ -202,6 +206,10 @@ async def runs_on_the_loop(*values: int) -> list[bool]:
 
 async def test_a_model_that_turns_out_slow_leaves_the_loop_for_good() -> None:
     assert await runs_on_the_loop(1, 9, 9, 9, 1, 9) == [True, True, True, True, False, False]
+
+
+async def test_a_run_longer_than_any_pause_is_the_last_one_on_the_loop() -> None:
+    assert await runs_on_the_loop(1, 8, 1) == [True, True, False]
 
 
 async def test_a_pause_of_the_process_is_no_fault_of_the_model() -> None:

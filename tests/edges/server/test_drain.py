@@ -1,0 +1,118 @@
+"""SIGTERM: what runs is finished, everybody is told, and no request fails."""
+
+import asyncio
+import contextlib
+import http.client
+import signal
+import sys
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from slipway.api.v1alpha1.predictor import Concurrency
+from slipway.contract import ServerMetric
+from tests.support.balancer import Balancer, Clients
+from tests.support.pods import GOOD, SLOW, Pod, turns_of
+from tests.support.s3 import free_port
+from tests.support.server import Server, serving
+
+
+def test_a_drain_finishes_what_runs_and_tells_everybody(tmp_path: Path) -> None:
+    pod = Pod.of(SLOW, tmp_path)
+    env = pod.env | {"SLIPWAY_DRAIN_SECONDS": "1"}
+    with serving(env=env) as server, contextlib.ExitStack() as stack:
+        turns = turns_of(server, 2.0)
+        kept = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+        stack.callback(kept.close)
+        kept.request("GET", "/v2/health/ready")
+        assert kept.getresponse().read()
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(server.infer, [turns, 0.0])
+            while not server.metric(ServerMetric.INFLIGHT):
+                time.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            while "draining" not in server.log():
+                time.sleep(0.01)
+            kept.request("GET", "/v2/health/ready")  # the port still answers, the kept one too
+            answer = kept.getresponse()
+            assert (answer.status, answer.headers["connection"]) == (503, "close")
+            assert b"draining" in answer.read()
+            assert running.result()[0] == 200
+        assert server.process.wait(timeout=30) == 0
+        assert "drained unanswered=0" in server.log()
+
+
+def test_the_grace_period_is_kept_even_with_work_left(tmp_path: Path) -> None:
+    pod = Pod.of(SLOW, tmp_path)
+    with serving(env=pod.env | {"SLIPWAY_GRACE_SECONDS": "1"}) as server:
+        turns = turns_of(server, 20.0)
+        threading.Thread(target=_quietly, args=(server, turns), daemon=True).start()
+        while not server.metric(ServerMetric.INFLIGHT):
+            time.sleep(0.01)
+        start = time.perf_counter()
+        assert server.terminate() == 0
+        assert time.perf_counter() - start < 5.0
+
+
+def _quietly(server: Server, turns: float) -> None:
+    try:
+        server.infer([turns, 0.0])
+    except (OSError, http.client.HTTPException):
+        return
+
+
+async def test_no_request_fails_while_servers_are_replaced_behind_a_balancer(
+    tmp_path: Path,
+) -> None:
+    # Old connections end anyway; with the great age nothing but the drain ends one.
+    for age, replacements in ((1, 2), (600, 1)):
+        pod = Pod.of(GOOD, tmp_path, concurrency=Concurrency(max_connection_age_seconds=age))
+        http_balancer, grpc_balancer = Balancer(), Balancer()
+        await http_balancer.start()
+        await grpc_balancer.start()
+        process, http_balancer.target, grpc_balancer.target = await _replica(pod)
+        clients = Clients(http_balancer.port, grpc_balancer.port)
+        for _ in range(replacements):
+            following, http_port, grpc_port = await _replica(pod)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.2)  # the balancer learns of it later than the server
+            http_balancer.target, grpc_balancer.target = http_port, grpc_port
+            assert await process.wait() == 0
+            process = following
+        await clients.stop()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        await http_balancer.stop()
+        await grpc_balancer.stop()
+        assert clients.failures == []
+        assert min(clients.answered.values()) > 50, clients.answered
+
+
+async def _replica(pod: Pod) -> tuple[asyncio.subprocess.Process, int, int]:
+    http_port, grpc_port = free_port(), free_port()
+    env = pod.env | {
+        "SLIPWAY_HTTP_PORT": str(http_port),
+        "SLIPWAY_GRPC_PORT": str(grpc_port),
+        "SLIPWAY_DRAIN_SECONDS": "0.5",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "slipway_server",
+        env=env, cwd=pod.folder, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, _wait_ready, http_port)
+    return process, http_port, grpc_port
+
+
+def _wait_ready(port: int) -> None:
+    url, end = f"http://127.0.0.1:{port}/v2/health/ready", time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the server did not become ready")
