@@ -34,7 +34,7 @@ def random_changes(name: str, runs: int, seconds: float, *, seed: int) -> int:
     end = time.monotonic() + seconds
     done = 0
     while done < runs and time.monotonic() < end:
-        data = _changed(source, corpus)
+        data = _changed(source, corpus, target.words)
         try:
             target.run(data)
         except BaseException:
@@ -47,11 +47,11 @@ def random_changes(name: str, runs: int, seconds: float, *, seed: int) -> int:
     return done
 
 
-def _changed(source: random.Random, corpus: list[bytes]) -> bytes:
+def _changed(source: random.Random, corpus: list[bytes], words: tuple[bytes, ...]) -> bytes:
     data = bytearray(source.choice(corpus))
     for _ in range(source.randint(1, 4)):
         place = source.randint(0, len(data))
-        kind = source.randrange(5)
+        kind = source.randrange(6 if words else 5)
         if kind == 0:
             data[place : place + 1] = bytes([source.choice(_SPECIAL)])
         elif kind == 1:
@@ -62,6 +62,8 @@ def _changed(source: random.Random, corpus: list[bytes]) -> bytes:
             other = source.choice(corpus)
             start = source.randint(0, len(other))
             data[place:place] = other[start : start + source.randint(1, 64)]
+        elif kind == 5:
+            data[place:place] = source.choice(words)
         elif data:
             data[place % len(data)] ^= 1 << source.randrange(8)
     return bytes(data[:_MOST])
@@ -84,5 +86,13 @@ def atheris_changes(name: str, folder: Path, arguments: list[str]) -> None:
     target = INSTRUMENTED[name]
     for number, seed in enumerate(target.seeds()):
         (folder / f"seed-{number}").write_bytes(seed)
+    if target.words:
+        dictionary = folder.with_suffix(".words")
+        dictionary.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
+        arguments = [*arguments, f"-dict={dictionary}"]
     atheris.Setup([sys.argv[0], *arguments, str(folder)], target.run)
     atheris.Fuzz()
+
+
+def _escaped(word: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in word)

@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz import engine
 from tests.fuzz.targets import TARGETS
 
-RUNS = 400
+RUNS = 1500
 SECONDS = 5.0
 
 

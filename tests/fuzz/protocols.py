@@ -1,7 +1,8 @@
 """What clients of the doors may send, as functions of bytes: each parser refuses or answers.
 
 A target raises when the parser does anything but refuse with a short text that tells nothing of
-its inside (``Invalid``). ``TARGETS`` names them, ``SEEDS`` has well-formed inputs to start from.
+its inside (``Invalid``). ``TARGETS`` names them, ``SEEDS`` has well-formed inputs to start from,
+``WORDS`` what to put in.
 """
 
 import asyncio
@@ -31,6 +32,11 @@ from slipway_server.transport.coding import CODINGS, CodingError, Decoder, SizeE
 from slipway_server.transport.connection import Connection
 from slipway_server.transport.exchange import Exchange, HttpLimits
 
+WORDS: Final = (
+    b'"', b"[", b"]", b"{", b"}", b",", b":", b"null", b"true", b"-1", b"0", b"1.5", b"1e999",
+    b"18446744073709551616", b"2147483648", b"99999999999", b'"\\ud800"', b'"b64"', b"[]", b"{}",
+    b"\xff", b"\x00", b"\r\n", b"\n", b"\r", b" ", b"\t", b"--a", b"Content-Length: 1\r\n",
+)  # fmt: skip
 _IDENTITY: Final = Identity("iris", "r1")
 _ONE: Final = Signature(
     _IDENTITY, (TensorSpec("x", "FP32", (-1, 4)),), (TensorSpec("y", "FP32", (-1, 3)),)
