@@ -83,7 +83,11 @@ def _by_name(name: str) -> "FileDescriptor | None":
 
 
 def _with_symbol(symbol: str) -> "FileDescriptor | None":
+    service, _, method = symbol.rpartition(".")
     for file in _files():
+        found = file.services_by_name.get(service.removeprefix(f"{file.package}."))
+        if found is not None and method in found.methods_by_name:  # the pool knows no methods
+            return file
         try:
             file.pool.FindFileContainingSymbol(symbol)
         except KeyError:

@@ -37,6 +37,7 @@ async def test_both_names_of_the_protocol_are_served() -> None:
     "question",
     [
         {"file_containing_symbol": "inference.GRPCInferenceService"},
+        {"file_containing_symbol": "inference.GRPCInferenceService.ModelInfer"},
         {"file_containing_symbol": "inference.ModelInferRequest"},
         {"file_by_filename": inference.DESCRIPTOR.name},
     ],
@@ -50,6 +51,7 @@ async def test_files_by_what_is_in_them_and_by_name(question: dict[str, str]) ->
     ("question", "code", "text"),
     [
         ({"file_containing_symbol": "a.B"}, 5, "'a.B' is unknown here"),
+        ({"file_containing_symbol": "inference.A.B"}, 5, "'inference.A.B' is unknown here"),
         ({"file_by_filename": "a.proto"}, 5, "'a.proto' is unknown here"),
         ({"all_extension_numbers_of_type": "a"}, 12, "the services here have no extensions"),
         ({}, 12, "the services here have no extensions"),
