@@ -80,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
     for name, text in (
         ("serve", "serve an artifact folder or a model.onnx here"),
         ("optimize", "optimise a model here: no cluster"),
+        ("inspect", "what a model file is, and the resource for it"),
+        ("dataset", "make and check data sets: from-csv, from-images, check"),
     ):
         commands.add_parser(name, help=text, add_help=False)
     return root

@@ -1,4 +1,4 @@
-"""Program of the optimization Job and of ``slipway optimize``.
+"""Program of the optimization Job and of ``slipway optimize``, ``inspect`` and ``dataset``.
 
 Exit codes: 0 picked, 1 nothing may be served (``optimize`` only: in the Job that is a result),
 64 usage, 65 the user must act, 70 a bug, 75 try again, 130 interrupted, 143 told to end.
@@ -15,7 +15,9 @@ from typing import Final
 
 from slipway.contract import ExitCode, Step
 from slipway_optimizer import optimize
+from slipway_optimizer.collect import command as dataset
 from slipway_optimizer.hardware import usable_threads
+from slipway_optimizer.inspect import command as inspect
 from slipway_optimizer.settings import Settings
 
 _INTERRUPTED: Final = 130
@@ -31,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worker = commands.add_parser("worker", help="a child of the build step")
     worker.add_argument("task", type=Path)
     optimize.add_arguments(commands.add_parser("optimize", help="all steps, for laptops"))
+    inspect.add_arguments(commands.add_parser("inspect", help="what a model file is"))
+    dataset.add_arguments(commands.add_parser("dataset", help="make and check data sets"))
     try:
         options = parser.parse_args(arguments)
     except SystemExit as error:
@@ -58,6 +62,10 @@ def _run(options: argparse.Namespace) -> int:
 
             work(options.task)
             return ExitCode.OK
+        case "inspect":
+            return inspect.run(options)
+        case "dataset":
+            return dataset.run(options)
         case _:
             return optimize.run(options, os.environ)
 

@@ -1,4 +1,4 @@
-"""``serve`` and ``optimize``: the same programs that the pods run, started here."""
+"""``serve``, ``optimize`` and their like: the same programs that the pods run, started here."""
 
 import importlib.util
 import os
@@ -6,8 +6,13 @@ import sys
 
 from slipway.errors import Invalid
 
-PROGRAMS = {"serve": "slipway_server", "optimize": "slipway_optimizer"}
-_EXTRA = {"serve": "server", "optimize": "optimizer-classic"}
+PROGRAMS = {
+    "serve": "slipway_server",
+    "optimize": "slipway_optimizer",
+    "inspect": "slipway_optimizer",
+    "dataset": "slipway_optimizer",
+}
+_EXTRA = {"slipway_server": "server", "slipway_optimizer": "optimizer-classic"}
 
 
 def hand_over(command: str, rest: list[str]) -> int:
@@ -18,7 +23,7 @@ def hand_over(command: str, rest: list[str]) -> int:
     """
     module = PROGRAMS[command]
     if importlib.util.find_spec("onnxruntime") is None:
-        extra = _EXTRA[command]
+        extra = _EXTRA[module]
         raise Invalid(
             f"slipway {command} needs more packages: pip install 'slipway-operator[{extra}]'"
         )

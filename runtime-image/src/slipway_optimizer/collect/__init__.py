@@ -1,0 +1,1 @@
+"""``slipway dataset``: makes and checks the ``.npz`` that judges a model."""
