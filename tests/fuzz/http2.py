@@ -204,9 +204,9 @@ def messages(data: bytes) -> None:
         assert whole[1] == pieces[1]
 
 
-def _read(encoding: bytes, pieces: list[bytes]) -> tuple[list[bytes], str | None, int]:
+def _read(encoding: bytes, pieces: list[bytes]) -> tuple[list[bytes | memoryview], str | None, int]:
     reader = MessageReader(_LIMIT, encoding)
-    found: list[bytes] = []
+    found: list[bytes | memoryview] = []
     try:
         for piece in pieces:
             found += reader.feed(piece)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from slipway_server.transport.h2 import frames
 from slipway_server.transport.h2.server import Http2Server
-from slipway_server.transport.rpc import GrpcLimits, Methods, RpcRefused
+from slipway_server.transport.rpc import GrpcLimits, Message, Methods, RpcRefused
 from tests.support import h2
 
 HOST = "127.0.0.1"
@@ -44,12 +44,12 @@ class Service:
         }
         return Methods(unary, {"/t.T/Stream": self.echo}, (("slipway-revision", "m-1"),))
 
-    async def echo(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def echo(self, request: Message, *, seconds: float | None) -> bytes:
         """Its own request."""
         del seconds
         return bytes(request)
 
-    async def wait(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def wait(self, request: Message, *, seconds: float | None) -> bytes:
         """When the gate opens."""
         del seconds
         self.running += 1
@@ -63,30 +63,30 @@ class Service:
             self.running -= 1
         return bytes(request)
 
-    async def slow(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def slow(self, request: Message, *, seconds: float | None) -> bytes:
         """After a tenth of a second."""
         del seconds
         await asyncio.sleep(0.1)
         return bytes(request)
 
-    async def bug(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def bug(self, request: Message, *, seconds: float | None) -> bytes:
         """What nobody expects."""
         del request, seconds
         raise RuntimeError("secret detail")
 
-    async def no(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def no(self, request: Message, *, seconds: float | None) -> bytes:
         """A refusal with any text."""
         del seconds
         raise RpcRefused("NOT_FOUND", bytes(request).decode())
 
-    async def count(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def count(self, request: Message, *, seconds: float | None) -> bytes:
         """Nothing, after a moment."""
         del request, seconds
         self.counted += 1
         await asyncio.sleep(0.002)
         return b""
 
-    async def large(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def large(self, request: Message, *, seconds: float | None) -> bytes:
         """As many bytes as the request says."""
         del seconds
         return bytes(int(bytes(request)))

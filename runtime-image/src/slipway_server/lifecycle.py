@@ -199,6 +199,7 @@ class _Server:
         kind = await _in_thread(self._loop, partial(_import_rpc, settings.grpc_transport))
         from slipway_server.doors import reflection
         from slipway_server.doors.grpc import GrpcDoor, allows
+        from slipway_server.protocol import raw_contents
         from slipway_server.transport.rpc import GrpcLimits, Methods
 
         self._grpc = GrpcDoor(
@@ -216,6 +217,7 @@ class _Server:
             reflection.methods(),
             trailers=trailers,
             allows=None if self._guard is None else partial(allows, self._guard),
+            padding=raw_contents.padding,
         )
         self._rpc = kind(methods, limits, tls=self._tls)
         try:

@@ -21,6 +21,7 @@ from slipway_server.protocol.tensors import Signature, TensorSpec
 from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.state import Model, State
 from slipway_server.transport.rpc import PARENT, Method, RpcRefused
+from slipway_server.transport.rpc import Message as Bytes
 
 _LOG = logging.getLogger("slipway_server.rpc")
 SERVICE: Final = "inference.GRPCInferenceService"
@@ -63,11 +64,11 @@ class GrpcDoor:
 
     # ---- inference
 
-    async def _infer(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def _infer(self, request: Bytes, *, seconds: float | None) -> bytes:
         started = self._clock()
         try:
             message = v2_grpc.parse(request)
-            model = self._state.model(message.model_name, message.model_version)
+            model = self._state.model(message.head.model_name, message.head.model_version)
         except SlipwayError as error:  # of no model that could count it, unless there is one only
             fault, single = outcomes.fault_of(error), self._state.single
             if single is not None:
@@ -107,7 +108,7 @@ class GrpcDoor:
     async def _run(
         self,
         model: Model,
-        message: pb.ModelInferRequest,
+        message: v2_grpc.Received,
         started: float,
         *,
         seconds: float | None,
@@ -130,21 +131,21 @@ class GrpcDoor:
 
     # ---- everything else
 
-    async def _server_live(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def _server_live(self, request: Bytes, *, seconds: float | None) -> bytes:
         del request, seconds
         return pb.ServerLiveResponse(live=True).SerializeToString()
 
-    async def _server_ready(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def _server_ready(self, request: Bytes, *, seconds: float | None) -> bytes:
         del request, seconds
         return pb.ServerReadyResponse(ready=self._state.ready).SerializeToString()
 
-    async def _model_ready(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def _model_ready(self, request: Bytes, *, seconds: float | None) -> bytes:
         del seconds
         message = _parsed(pb.ModelReadyRequest, request)
         model = self._model(message.name, message.version)
         return pb.ModelReadyResponse(ready=self._state.has(model)).SerializeToString()
 
-    async def _server_metadata(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def _server_metadata(self, request: Bytes, *, seconds: float | None) -> bytes:
         del request, seconds
         server = self._state.metadata()
         answer = pb.ServerMetadataResponse(
@@ -152,7 +153,7 @@ class GrpcDoor:
         )
         return answer.SerializeToString()
 
-    async def _model_metadata(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def _model_metadata(self, request: Bytes, *, seconds: float | None) -> bytes:
         del seconds
         message = _parsed(pb.ModelMetadataRequest, request)
         model = self._model(message.name, message.version)
@@ -170,7 +171,7 @@ class GrpcDoor:
         )
         return answer.SerializeToString()
 
-    async def _check(self, request: bytes, *, seconds: float | None) -> bytes:
+    async def _check(self, request: Bytes, *, seconds: float | None) -> bytes:
         del seconds
         message = _parsed(health.HealthCheckRequest, request)
         if message.service in ("", SERVICE):
@@ -193,9 +194,9 @@ def allows(guard: TokenGuard, path: str, authorization: bytes) -> bool:
     return path in _OPEN or guard.allows(authorization)
 
 
-def _parsed(kind: type[_M], data: bytes) -> _M:
+def _parsed(kind: type[_M], data: Bytes) -> _M:
     try:
-        return kind.FromString(data)
+        return kind.FromString(bytes(data))
     except DecodeError as error:
         raise RpcRefused("INVALID_ARGUMENT", f"the message is not a {kind.__name__}") from error
 

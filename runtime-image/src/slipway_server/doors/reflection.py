@@ -3,7 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from slipway_server.transport.rpc import Method, RpcRefused
+from slipway_server.transport.rpc import Message, Method, RpcRefused
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FileDescriptor
@@ -25,7 +25,7 @@ def methods() -> dict[str, Method]:
     return {f"/{name}.ServerReflection/ServerReflectionInfo": _info for name in names}
 
 
-async def _info(request: bytes, *, seconds: float | None) -> bytes:
+async def _info(request: Message, *, seconds: float | None) -> bytes:
     """Answer one question."""
     del seconds
     # Few servers are ever asked, and start-up should not wait for it.
@@ -34,7 +34,7 @@ async def _info(request: bytes, *, seconds: float | None) -> bytes:
     from slipway_server.protocol.pb import reflection_pb2 as pb
 
     try:
-        question = pb.ServerReflectionRequest.FromString(request)
+        question = pb.ServerReflectionRequest.FromString(bytes(request))
     except DecodeError as error:
         text = "the message is not a ServerReflectionRequest"
         raise RpcRefused("INVALID_ARGUMENT", text) from error

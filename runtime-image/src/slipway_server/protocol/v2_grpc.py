@@ -4,13 +4,14 @@ Raw contents are answered raw, typed contents typed, so that each client reads w
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from slipway.errors import Invalid
-from slipway_server.protocol import binary_tensors
+from slipway_server.protocol import binary_tensors, raw_contents
 from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
 from slipway_server.protocol.tensors import (
     BYTES,
@@ -36,18 +37,36 @@ _FIELDS: Final = {
     "FP64": "fp64_contents",
     BYTES: "bytes_contents",
 }  # FP16 and BF16 have no typed field: they are raw only
+_LARGE: Final = 16 << 10  # below, looking for raw contents costs more than copying them
 
 
-def parse(data: bytes) -> pb.ModelInferRequest:
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request, parsed.
+
+    Attributes:
+        head: the message; of a large one without its raw contents.
+        raws: those.
+    """
+
+    head: pb.ModelInferRequest
+    raws: Sequence[bytes | memoryview]
+
+
+def parse(data: bytes | memoryview) -> Received:
     """A message that names its model.
 
     Raises:
         Invalid: it is none.
     """
+    apart = raw_contents.split(memoryview(data)) if len(data) > _LARGE else None
     try:
-        return pb.ModelInferRequest.FromString(data)
+        if apart is not None:
+            return Received(pb.ModelInferRequest.FromString(apart[0]), apart[1])
+        message = pb.ModelInferRequest.FromString(bytes(data))
     except DecodeError as error:
         raise Invalid("the message is not a ModelInferRequest") from error
+    return Received(message, message.raw_input_contents)
 
 
 class V2Grpc:
@@ -57,7 +76,7 @@ class V2Grpc:
         self._signature = signature
         self._typed = all(spec.datatype in _FIELDS for spec in signature.outputs)
 
-    def decode(self, message: pb.ModelInferRequest) -> InferRequest:
+    def decode(self, received: Received) -> InferRequest:
         """Read a request.
 
         Returns:
@@ -67,9 +86,8 @@ class V2Grpc:
             NotFound: another model or version.
             Invalid: whatever else is wrong with it.
         """
-        signature = self._signature
+        signature, message, raws = self._signature, received.head, received.raws
         signature.identity.check(message.model_name, message.model_version)
-        raws = message.raw_input_contents
         if raws and len(raws) != len(message.inputs):
             raise Invalid(
                 f"the request has {len(message.inputs)} inputs, but {len(raws)} raw_input_contents"

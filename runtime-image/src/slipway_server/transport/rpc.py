@@ -13,6 +13,16 @@ PARENT: ContextVar[str] = ContextVar("parent", default="")
 NO_TOKEN = "this server wants a bearer token: send it as metadata 'authorization'"  # noqa: S105 - a text
 
 
+Message = bytes | memoryview
+Padding = Callable[[memoryview], int]
+
+
+def no_padding(begin: memoryview) -> int:
+    """Put nothing before a message."""
+    del begin
+    return 0
+
+
 class RpcRefused(Exception):  # noqa: N818 - it is an answer
     """An answer that is an error.
 
@@ -28,8 +38,10 @@ class RpcRefused(Exception):  # noqa: N818 - it is an answer
 class Method(Protocol):
     """A method that answers each message with one message."""
 
-    def __call__(self, request: bytes, *, seconds: float | None) -> Awaitable[bytes]:
+    def __call__(self, request: Message, *, seconds: float | None) -> Awaitable[bytes]:
         """Answer a message; ``seconds`` are left to the client's deadline. May be cancelled.
+
+        A large message is a view of memory that nobody else writes to or keeps.
 
         Raises:
             RpcRefused: the answer is an error.
@@ -46,12 +58,15 @@ class Methods:
         trailers: metadata of every answer.
         allows: whether a call of this path may be made with this ``authorization``; absent means
             that everybody may.
+        padding: how many bytes to put before a large message in memory, so that what lies in it is
+            aligned; it is given what has come of it first.
     """
 
     unary: Mapping[str, Method]
     streams: Mapping[str, Method] = field(default_factory=dict)
     trailers: tuple[tuple[str, str], ...] = ()
     allows: Callable[[str, bytes], bool] | None = None
+    padding: Padding = no_padding
 
 
 @dataclass(frozen=True, slots=True)

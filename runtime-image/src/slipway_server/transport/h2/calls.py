@@ -14,6 +14,7 @@ from slipway_server.transport.rpc import (
     NO_TOKEN,
     PARENT,
     GrpcLimits,
+    Message,
     Method,
     Methods,
     RpcRefused,
@@ -46,13 +47,13 @@ class Call:
         "timer",
     )  # fmt: skip
 
-    def __init__(self, method: Method, head: Head, *, limit: int, now: float) -> None:
+    def __init__(self, method: Method, head: Head, reader: MessageReader, *, now: float) -> None:
         self.method = method
         self.parent = head.parent
         self.deadline = None if head.seconds is None else now + head.seconds
-        self.reader = MessageReader(limit, head.encoding)
-        self.message: bytes | None = None
-        self.queue: asyncio.Queue[bytes | None] | None = None  # of a streaming call
+        self.reader = reader
+        self.message: Message | None = None
+        self.queue: asyncio.Queue[Message | None] | None = None  # of a streaming call
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.held = 0
@@ -161,7 +162,8 @@ class Calls:
             self._refuse(stream, "RESOURCE_EXHAUSTED", text)
             return
         limits, loop = self._owner.limits, self._loop
-        call = stream.user = Call(method, head, limit=limits.message, now=stream.since)
+        reader = MessageReader(limits.message, head.encoding, self._owner.methods.padding)
+        call = stream.user = Call(method, head, reader, now=stream.since)
         if head.seconds is not None:
             call.timer = loop.call_later(head.seconds, self._expire, stream)
         if streaming:
@@ -179,7 +181,7 @@ class Calls:
             text = "too many bytes of requests are being received: retry later"
             raise RpcRefused("RESOURCE_EXHAUSTED", text)
 
-    def _take(self, stream: Stream, call: Call, come: list[bytes], *, ended: bool) -> None:
+    def _take(self, stream: Stream, call: Call, come: list[Message], *, ended: bool) -> None:
         """A unary call starts when its one message is whole and nothing follows."""
         if come:
             if call.message is not None or len(come) > 1:
@@ -198,7 +200,9 @@ class Calls:
             call.task = self._loop.create_task(work)
 
     @staticmethod
-    def _enqueue(queue: "asyncio.Queue[bytes | None]", come: list[bytes], *, ended: bool) -> None:
+    def _enqueue(
+        queue: "asyncio.Queue[Message | None]", come: list[Message], *, ended: bool
+    ) -> None:
         if queue.qsize() + len(come) > _MAX_WAITING:
             raise RpcRefused("RESOURCE_EXHAUSTED", "too many messages of this call wait already")
         for message in come:
@@ -208,7 +212,7 @@ class Calls:
 
     # ---- answers
 
-    async def _run(self, stream: Stream, call: Call, message: bytes) -> None:
+    async def _run(self, stream: Stream, call: Call, message: Message) -> None:
         try:
             answer = await call.method(message, seconds=self._seconds(call))
         except RpcRefused as refused:
@@ -220,7 +224,7 @@ class Calls:
             self._answer(stream, call, answer)
 
     async def _run_stream(
-        self, stream: Stream, call: Call, queue: "asyncio.Queue[bytes | None]"
+        self, stream: Stream, call: Call, queue: "asyncio.Queue[Message | None]"
     ) -> None:
         blocks, sender = self._owner.blocks, self._sender
         started = False
