@@ -6,7 +6,7 @@ DEMO_VENV := .venv-demo
 SOURCES := operator/src runtime-image/src tests benchmarks examples
 MODULES := slipway slipway_operator slipway_local slipway_cli
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all e2e check fix generate cluster-up cluster-down images lock clean campaign \
+.PHONY: help demo test test-all e2e check fix generate cluster-up cluster-down images lock clean campaign interop \
   bench-operator bench-local bench-serving bench-optimizer
 
 help: ## show this
@@ -55,6 +55,9 @@ cluster-down: ## end it and leave nothing
 images: ## build the container images with docker, podman or buildah
 	runtime-image/build-images.sh
 
+interop: $(VENV)/.installed ## clients that need an environment of their own: KServe's
+	$(VENV)/bin/python -m tests.interop
+
 campaign: $(VENV)/.installed ## fuzz every parser, 10^6 inputs each (OPTIONS="--seconds 60" for less)
 	$(VENV)/bin/python -m tests.fuzz $(OPTIONS)
 
@@ -74,7 +77,7 @@ lock: ## resolve the locked requirements anew (needs uv)
 	tests/lock.sh
 
 clean: ## remove environments and caches of this folder
-	rm -rf $(VENV) $(DEMO_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .slipway
+	rm -rf $(VENV) $(DEMO_VENV) .venv-interop .mypy_cache .ruff_cache .pytest_cache .hypothesis .slipway
 
 $(VENV)/.installed: tests/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; set PYTHON=..." >&2; exit 1; }

@@ -22,3 +22,6 @@ sed -i '/^protobuf==/d' "$pins"
 for extra in optimizer-torch optimizer-tensorflow optimizer-mindspore; do
   compile "runtime-image/requirements-$extra.txt" --extra "$extra" --constraint "$pins"
 done
+"$UV" pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --quiet tests/interop/requirements.in \
+  -o tests/interop/requirements.txt

@@ -94,6 +94,8 @@ _REQUEST: Final = {
     "additionalProperties": False,
     "properties": {
         "id": STRING,
+        "model_name": STRING,
+        "model_version": STRING,
         "parameters": _OPTIONS,
         "inputs": {
             "type": "array",

@@ -19,8 +19,11 @@ from slipway_server.protocol.tensors import (
     quoted,
 )
 
+# KServe's client also sends the names of its path; the path decides.
 _REQUEST: Final = Keys(
-    "the request", allowed=("id", "parameters", "inputs", "outputs"), needed=("inputs",)
+    "the request",
+    allowed=("id", "parameters", "inputs", "outputs", "model_name", "model_version"),
+    needed=("inputs",),
 )
 _INPUT: Final = Keys(
     "an input",

@@ -78,6 +78,11 @@ def test_answer_names_model_version_id_and_outputs() -> None:
     }
 
 
+def test_the_names_that_kserves_client_repeats_are_taken_and_the_path_decides() -> None:
+    named = b'{"model_name":"other","model_version":null,' + body()[1:]
+    assert decode(named).feeds["x"].tolist() == [[1, 2, 3, 4]]
+
+
 def test_each_output_is_answered_as_it_was_asked_for() -> None:
     outputs = (TensorSpec("a", "INT64", (-1,)), TensorSpec("b", "FP32", (-1,)))
     codec = V2Rest(signature(outputs=outputs))
