@@ -89,6 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget-seconds", type=int, default=600, help="for building and comparing variants"
     )
+    parser.add_argument(
+        "--stages", type=int, default=1, help="also cut the pick into so many pipeline stages"
+    )
     parser.add_argument("--slices", metavar="ARRAY", help="array with the name of each row's slice")
     parser.add_argument(
         "--price-cpu-hour", help="price of a CPU for an hour: also reports cost per 1,000"
@@ -224,6 +227,7 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
                 objective=Objective(options.objective),
                 candidates=candidates,
                 budget=f"{options.budget_seconds}s",
+                stages=options.stages,
             ),
             validation=Validation(
                 dataset=dataset,

@@ -119,6 +119,36 @@ def profile(path: Path, feeds: Sequence[Arrays], scratch: Path) -> Spent:
     return Spent(shares, size // max(1, len(feeds)))
 
 
+def seconds_by_node(path: Path, feed: Arrays, scratch: Path) -> dict[str, float]:
+    """Node -> seconds of one thread's run of the graph as it is written, the median of five.
+
+    Raises:
+        Refused: as ``Model``.
+    """
+    options = _options(1)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(scratch / "profile")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _open(path, options)
+    names = [output.name for output in session.get_outputs()]
+    try:
+        for _ in range(5):
+            session.run(names, feed)
+    except Exception as error:
+        if not _is_runtime_error(error):
+            raise
+        raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
+    finally:
+        written = Path(session.end_profiling())
+    times: dict[str, list[float]] = {}
+    for event in json.loads(written.read_text()):
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            name = event["name"].removesuffix("_kernel_time")
+            times.setdefault(name, []).append(event["dur"] / 1e6)
+    written.unlink()
+    return {name: float(np.median(spent)) for name, spent in times.items()}
+
+
 def optimise_basic(model: bytes) -> bytes:
     """The model after ONNX Runtime's machine-independent rewrites.
 

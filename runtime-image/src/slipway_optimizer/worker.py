@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
+from slipway.artifacts.manifest import Stage
 from slipway.wire import WireModel
 from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.convert.order import ConvertOrder
@@ -39,7 +40,7 @@ class WorkerTask(WireModel):
             SQNR that is wanted.
     """
 
-    action: Literal["normalise", "quantize", "sensitivity", "weigh", "convert"]
+    action: Literal["normalise", "quantize", "sensitivity", "weigh", "split", "convert"]
     source: str
     target: str
     fused_target: str | None = None
@@ -49,6 +50,7 @@ class WorkerTask(WireModel):
     seconds: float = 0.0
     target_db: float = 0.0
     order: ConvertOrder | None = None
+    count: int = 1  # of stages, for ``split``
 
 
 class WorkerResult(WireModel):
@@ -60,6 +62,7 @@ class WorkerResult(WireModel):
     fused: tuple[str, ...] = ()  # what was fused into the file ``fused_target``
     tensors: tuple[StoredTensor, ...] = ()
     sensitivity: tuple[NodeSensitivity, ...] = ()
+    stages: tuple[Stage, ...] = ()
     exclude: tuple[str, ...] = ()  # nodes that stay fp32, from ``sensitivity``
     classes: tuple[int | str, ...] | None = None
     output: str | None = None
@@ -168,6 +171,19 @@ def _weigh(task: WorkerTask) -> WorkerResult:
     return WorkerResult(figures=weigh(Path(task.source), rows))
 
 
+def _split(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer.passes.split import split
+
+    rows = load_npz(Path(task.feeds or ""), limit=MAX_BYTES)
+    found = split(Path(task.source), Path(task.target), rows, task.count)
+    return WorkerResult(
+        stages=tuple(
+            Stage(file=s.path.name, inputs=s.inputs, outputs=s.outputs, share=s.share)
+            for s in found
+        )
+    )
+
+
 def _sensitivity(task: WorkerTask) -> WorkerResult:
     from slipway_optimizer.passes import sensitivity
 
@@ -203,5 +219,6 @@ _ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
     "quantize": _quantize,
     "sensitivity": _sensitivity,
     "weigh": _weigh,
+    "split": _split,
     "convert": _convert,
 }

@@ -1,15 +1,19 @@
 """``optimize`` on a laptop."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from slipway.artifacts import layout
 from slipway.artifacts.manifest import ArtifactManifest
-from tests.support.small_models import classifier, rows, save_rows
+from tests.support.small_models import classifier, model_of, rows, save, save_rows
 
 
 def optimize(*words: object) -> "subprocess.CompletedProcess[str]":
@@ -90,10 +94,6 @@ def test_classes_by_name_are_scored_by_name(tmp_path: Path) -> None:
 
 
 def test_answers_that_are_nan_in_judging_rows_are_refused(tmp_path: Path) -> None:
-    from onnx import helper
-
-    from tests.support.small_models import save
-
     nan_for_class_two = classifier(
         helper.make_node("Sub", ["limit", "probabilities"], ["room"]),
         helper.make_node("Sqrt", ["room"], ["p"]),
@@ -106,3 +106,74 @@ def test_answers_that_are_nan_in_judging_rows_are_refused(tmp_path: Path) -> Non
     )
     assert done.returncode == 1
     assert "NonFiniteOutputs: output 'p' is NaN or infinite in judging row" in done.stdout
+
+
+def test_candidates_may_be_named_and_the_pick_cut_into_stages(tmp_path: Path) -> None:
+    model = save(tmp_path / "m.onnx", wide_classifier())
+    save_rows(tmp_path / "d.npz", rows(120))
+    out = tmp_path / "out"
+    done = optimize(
+        "--model", model, "--dataset", tmp_path / "d.npz", "--output", out, "--threads", 1,
+        "--objective", "MinSize", "--candidate", "half:precision=FP16",
+        "--candidate", "int4:mode=WeightOnly,bits=4", "--candidate", "b:precision=BF16",
+        "--candidate", "thin:prune=Percentile/60", "--stages", 2, "--gate",
+        "accuracy:maxDegradation=0.05", "--price-cpu-hour", "0.04",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    manifest = ArtifactManifest.model_validate_json((out / layout.MANIFEST).read_bytes())
+    found = {c.name: c for c in manifest.validation.candidates}
+    assert list(found) == ["fp32", "half", "int4", "b", "thin"]
+    assert found["b"].reason.startswith("Blocked: ONNX Runtime computes in bfloat16 on arm64 only")
+    assert manifest.variant == "thin"  # most of its weights were zero before
+    assert [stage.file for stage in manifest.stages] == ["stage-1.onnx", "stage-2.onnx"]
+    assert all((out / stage.file).is_file() for stage in manifest.stages)
+    report = json.loads((out / layout.REPORT_JSON).read_text())
+    assert any("gains bytes in transfer, not time" in note for note in report["notes"])
+    figures = {f["name"]: f for f in report["figures"]}
+    assert figures["thin"]["costPer1000"] > 0
+    assert figures["int4"]["tensors"][0]["sqnrDb"] > 10
+    assert figures["thin"]["gzipBytes"] > 0
+    assert {check["name"] for check in report["checks"]} >= {"Determinism", "Soak"}
+    assert report["capacity"]["rowsPerSecond"] > 0
+
+
+def wide_classifier() -> onnx.ModelProto:
+    """The small classifier behind two layers that keep its features, as large as weights go."""
+    first = np.hstack([np.eye(8), np.zeros((8, 504))]).astype(np.float32)
+    second = first.T.copy()
+    return model_of(
+        [
+            helper.make_node("MatMul", ["x", "first"], ["wide"], name="widen"),
+            helper.make_node("MatMul", ["wide", "second"], ["narrow"], name="narrow"),
+            helper.make_node("Gemm", ["narrow", "weights", "bias"], ["logits"], name="score"),
+            helper.make_node("Softmax", ["logits"], ["p"], name="share", axis=-1),
+        ],
+        inputs={"x": (TensorProto.FLOAT, ["n", 8])},
+        outputs={"p": (TensorProto.FLOAT, ["n", 3])},
+        first=first,
+        second=second,
+        weights=np.eye(8, 3, dtype=np.float32) * 4,
+        bias=np.zeros(3, np.float32),
+    )
+
+
+def test_a_sweep_prints_one_line_for_each_model_whatever_it_is(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for name in ("m.onnx", "m.npz"):
+        shutil.copyfile(small / name.replace("m.npz", "d.npz"), folder / name)
+    (folder / "broken.onnx").write_bytes(b"no model")
+    (folder / "readme.txt").write_text("no model either")
+    done = optimize("--sweep", folder, "--output", tmp_path / "out", "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout[done.stdout.index("model  ") :].splitlines()
+    assert len(table) == 3
+    assert "SourceCorrupt: the model file is not" in table[1]
+    assert table[2].startswith("m.onnx")
+    assert "GatesPassed: picked" in table[2]
+    assert (tmp_path / "out" / "02-m" / layout.REPORT_HTML).exists()
+
+
+def test_a_sweep_of_nothing_says_what_it_looks_for(tmp_path: Path) -> None:
+    done = optimize("--sweep", tmp_path, "--output", tmp_path / "out")
+    assert (done.returncode, "no model below" in done.stderr) == (65, True)

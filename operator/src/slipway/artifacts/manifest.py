@@ -25,6 +25,7 @@ class FileRole(StrEnum):
     GOLDEN = "golden"
     FEEDS = "feeds"
     REPORT = "report"
+    STAGE = "stage"
 
 
 class ArtifactFile(WireModel):
@@ -120,6 +121,19 @@ class ValidationReport(WireModel):
     candidates: tuple[CandidateReport, ...] = ()
 
 
+class Stage(WireModel):
+    """A part of the model in a file of its own; run in order, they answer as the whole does.
+
+    Attributes:
+        share: of the whole model's measured time.
+    """
+
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    share: float
+
+
 class ArtifactManifest(WireModel):
     """Source -> toolchain -> options -> files: everything that made the artifact, by digest."""
 
@@ -136,6 +150,7 @@ class ArtifactManifest(WireModel):
     outputs: tuple[Tensor, ...]
     requires_any_cpu_flag: tuple[str, ...] = ()  # of the CPU that serves; empty: any CPU may
     files: tuple[ArtifactFile, ...]
+    stages: tuple[Stage, ...] = ()
     validation: ValidationReport
     created_at: str
 

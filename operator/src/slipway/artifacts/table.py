@@ -7,7 +7,7 @@ from slipway.artifacts.manifest import CandidateReport, Verdict
 _HEAD = (
     "candidate", "size", "score", "p50 ms", "p95 ms", "ratio", "SQNR dB", "verdict", "reason",
 )  # fmt: skip
-_LEFT = frozenset({"candidate", "verdict", "reason"})
+_LEFT = frozenset({"candidate", "verdict", "reason", "model", "pick", "result"})
 
 
 def candidate_cells(

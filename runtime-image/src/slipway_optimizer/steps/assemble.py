@@ -13,6 +13,7 @@ from slipway.artifacts.manifest import (
     Dataset,
     FileRole,
     Source,
+    Stage,
     Tensor,
 )
 from slipway.contract import Step
@@ -24,6 +25,7 @@ from slipway_optimizer.arrays import (
     save_npz,
     take,
 )
+from slipway_optimizer.failures import Refused
 from slipway_optimizer.hardware import EXACT_INT8
 from slipway_optimizer.knee import capacity
 from slipway_optimizer.recipe import BASELINE
@@ -41,9 +43,12 @@ from slipway_optimizer.steps.rows import Rows
 from slipway_optimizer.tensors import Signature
 from slipway_optimizer.verdict import Judgement
 from slipway_optimizer.workdir import BuildRecord, FetchRecord
+from slipway_optimizer.worker import WorkerTask, run_isolated
 
 GOLDEN_SAMPLES: Final = 64
 FEEDS: Final = 256
+_SPLIT_ROWS: Final = 8
+_SPLIT_TIMEOUT: Final = 600.0
 NO_VARIANT: Final = "none"
 
 
@@ -68,7 +73,8 @@ def assemble(job: Job, outcome: Outcome) -> None:
     folder = job.work.artifact
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    report = _report(job, outcome)
+    stages, notes = _split(job, outcome)
+    report = _report(job, outcome, notes)
     text = report.model_dump_json(by_alias=True, indent=2)
     (folder / layout.REPORT_JSON).write_text(text + "\n")
     (folder / layout.REPORT_MD).write_text(markdown.render(report))
@@ -77,7 +83,9 @@ def assemble(job: Job, outcome: Outcome) -> None:
     files = [(name, FileRole.REPORT) for name in reports]
     if outcome.judgement.picked is not None:
         files = [*_write_model(job, outcome, outcome.judgement.picked), *files]
+    files += [(stage.file, FileRole.STAGE) for stage in stages]
     manifest = _manifest(job, outcome, report, [_file(folder / n, role) for n, role in files])
+    manifest = manifest.model_copy(update={"stages": stages})
     data = layout.canonical(manifest.model_dump(mode="json", by_alias=True))
     (folder / layout.MANIFEST).write_bytes(data)
 
@@ -110,7 +118,35 @@ def _file(path: Path, role: FileRole) -> ArtifactFile:
     return ArtifactFile(name=path.name, role=role, digest=digest, size_bytes=path.stat().st_size)
 
 
-def _report(job: Job, outcome: Outcome) -> OptimizationReport:
+def _split(job: Job, outcome: Outcome) -> tuple[tuple[Stage, ...], tuple[str, ...]]:
+    """Stages of the pick, if wanted, and why there are none, if so."""
+    count, picked = job.request.optimization.stages, outcome.judgement.picked
+    if count == 1 or picked is None:
+        return (), ()
+    files = {c.recipe.name: c.file or "" for c in outcome.built.candidates}
+    feeds = job.work.scratch / "split.npz"
+    save_npz(feeds, take(outcome.rows.judging.inputs, slice(0, _SPLIT_ROWS)))
+    task = WorkerTask(
+        action="split",
+        source=str(job.work.candidates / files[picked]),
+        target=str(job.work.artifact),
+        feeds=str(feeds),
+        count=count,
+    )
+    scratch, threads = job.work.scratch, job.request.threads
+    try:
+        found = run_isolated(task, scratch=scratch, threads=threads, timeout=_SPLIT_TIMEOUT)
+    except Refused as error:
+        for part in job.work.artifact.glob("stage-*.onnx"):
+            part.unlink()
+        job.progress.say(f"not split: {error}")
+        return (), (f"not split into {count} stages: {error}",)
+    shares = ", ".join(f"{stage.share:.0%}" for stage in found.stages)
+    job.progress.say(f"split into {count} stages of {shares} of the time")
+    return found.stages, (f"split into {count} stages of {shares} of the measured time",)
+
+
+def _report(job: Job, outcome: Outcome, more: tuple[str, ...]) -> OptimizationReport:
     found, request = outcome.found, job.request
     calibration = outcome.rows.calibration
     dataset = None
@@ -135,7 +171,7 @@ def _report(job: Job, outcome: Outcome) -> OptimizationReport:
         toolchain=found.toolchain,
         options=_options(job),
         conversion=outcome.built.conversion,
-        notes=(*outcome.built.notes, *outcome.trial.notes),
+        notes=(*outcome.built.notes, *outcome.trial.notes, *more),
         validation=outcome.judgement.report,
         figures=_figures(outcome),
         sensitivity=outcome.built.sensitivity,

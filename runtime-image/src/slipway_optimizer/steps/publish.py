@@ -86,6 +86,8 @@ def _copy(job: Job, manifest: ArtifactManifest) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (layout.MANIFEST, layout.MODEL, layout.GOLDEN, layout.FEEDS):
         (folder / stale).unlink(missing_ok=True)
+    for part in folder.glob("stage-*.onnx"):
+        part.unlink()
     for name in (*(file.name for file in manifest.files), layout.MANIFEST):
         shutil.copyfile(job.work.artifact / name, folder / name)
     job.progress.say(f"wrote {len(manifest.files) + 1} files")

@@ -233,7 +233,7 @@ class _Search:
                 **wishes,
             }
         )
-        timeout = min(_TIMEOUT, max(60.0, 3 * self._left))
+        timeout = min(_TIMEOUT, max(60.0, 1.5 * self._left))
         scratch = self.job.work.scratch
         return run_isolated(task, scratch=scratch, threads=usable_threads(), timeout=timeout)
 

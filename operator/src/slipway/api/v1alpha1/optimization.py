@@ -197,6 +197,13 @@ class Optimization(RuledModel):
         description="Time for building and comparing variants; what does not fit is left out and "
         "said. fp32 is always measured.",
     )
+    stages: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Also cut the pick into so many pipeline stages of equal measured time, each a "
+        "file of the artifact; 1 means no.",
+    )
     on_failure: OnOptimizationFailure = Field(
         default=OnOptimizationFailure.USE_BASELINE,
         description="When no optimised candidate passes: serve fp32, or fail the revision.",
