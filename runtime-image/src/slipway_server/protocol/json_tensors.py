@@ -3,6 +3,7 @@
 simdjson fills typed buffers without a Python object per element; orjson prints arrays as they are.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -185,6 +186,8 @@ def read_nested(spec: TensorSpec, node: Node) -> Array:
     if spec.datatype != BYTES or len(shape) > 1:
         _check_nesting(spec, node, shape)
     flat = _flat(spec, node)
+    if flat.size != math.prod(shape):  # a list beside a number, behind the first of its level
+        raise Invalid(f"input '{spec.name}': the lists of data differ in length or depth")
     return flat.reshape(shape)
 
 
