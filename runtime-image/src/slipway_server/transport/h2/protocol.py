@@ -179,11 +179,13 @@ class RpcConnection(asyncio.Protocol):
             transport.abort()
             return
         self._check_frames(now)
-        self._calls.check_time(now)
+        if self._sender.streams:
+            self._calls.check_time(now)
         idle = not self._sender.streams and now - self._active > self._limits.idle_seconds
         if idle or now > self._expires:
             self.leave(now)
-        self._flush()
+        if self._sender.out:
+            self._flush()
 
     def _note_calls(self, now: float) -> None:
         if self._calls.requests != self._requests or self._sender.streams:
