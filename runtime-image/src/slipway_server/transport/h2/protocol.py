@@ -108,6 +108,8 @@ class RpcConnection(asyncio.Protocol):
         self._h2.receive(data)
         if self._sender.out:
             self._flush()
+        else:
+            self._calls.count_unsent()  # a call whose answer waits may have been given up
         if self._holding and self._h2.drained:
             self._later(_SETTLE_SECONDS, self._release)
 
