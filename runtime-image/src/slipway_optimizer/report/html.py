@@ -170,7 +170,7 @@ def _latency(report: OptimizationReport) -> str:
         "runs",
     )
     rows = [
-        [name, *(_ms(v) for v in (_percentile(f, 0.5), _percentile(f, 0.95), f.p99_ms)),
+        [name, *(_ms(v) for v in (_percentile(f, share) for share in (0.5, 0.95, 0.99))),
          _count(f.throughput), _mb(f.memory_bytes), _ms(f.load_ms), _mb(f.gzip_bytes)]
         for name, f in shown
     ]  # fmt: skip
@@ -358,7 +358,9 @@ def _times(ratio: float) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g} ms"
+    if value is None:
+        return "-"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
 def _mb(value: int | None) -> str:

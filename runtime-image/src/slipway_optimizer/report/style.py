@@ -40,7 +40,7 @@ dl{margin:12px 0 0;display:grid;grid-template-columns:max-content 1fr;gap:3px 16
 dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
 .note{color:var(--dim);font-size:13px;margin:10px 0 0}
 figure{margin:0 0 14px}figcaption{color:var(--dim);font-size:13px;overflow-wrap:anywhere}
-figure{overflow-x:auto}svg{display:block;width:100%;min-width:440px;height:auto}
+figure{overflow-x:auto}svg{display:block;width:100%;min-width:340px;height:auto}
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}
 svg .small{font-size:11px;fill:var(--dim)}svg .axisname{fill:var(--dim)}
 svg .strong{font-weight:700}

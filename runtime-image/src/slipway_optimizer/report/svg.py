@@ -223,7 +223,7 @@ def number(value: float) -> str:
 
 def _span(values: Sequence[float], room: float) -> tuple[float, float]:
     low, high = min(values), max(values)
-    more = (high - low) * room or abs(high) * room or 1.0
+    more = (high - low) * room or abs(high) * 0.02 or 1.0
     return low - more, high + more
 
 

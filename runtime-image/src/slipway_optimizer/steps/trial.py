@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from slipway.api.quantity import parse_decimal, parse_duration
-from slipway.api.v1alpha1.optimization import Objective
+from slipway.api.v1alpha1.optimization import Objective, OptimizationMode
 from slipway.api.v1alpha1.validation import GateMetric
 from slipway_optimizer import examine
 from slipway_optimizer.arrays import save_npz, take
@@ -32,8 +32,9 @@ from slipway_optimizer.verdict import Judgement, judge, source_refusal
 from slipway_optimizer.workdir import BuildRecord, BuiltCandidate
 from slipway_optimizer.worker import WorkerTask, run_isolated
 
-_SOAK_SECONDS: Final = 1.5
-_LOAD_SECONDS: Final = 0.4
+_SOAK_SECONDS: Final = 1.0
+_LOAD_SECONDS: Final = 0.3
+_NO_SEARCH: Final = 0.3  # of the effort, where the user has decided already
 _WEIGH_TIMEOUT: Final = 300.0
 _WEIGH_ROWS: Final = 8
 _MOST_THREADS: Final = 8
@@ -64,7 +65,10 @@ class Trial:
         self._job, self._bench, self._built, self._signature = job, bench, built, signature
         self._checks: dict[str, tuple[Check, ...]] = {}
         # A small budget means short looks, and so wider bounds: never a bolder pick.
-        self._effort = min(1.0, max(0.1, parse_duration(job.request.optimization.budget) / 600))
+        wished = job.request.optimization
+        self._effort = min(1.0, max(0.1, parse_duration(wished.budget) / 600))
+        if wished.mode is not OptimizationMode.AUTO:
+            self._effort *= _NO_SEARCH
         self._files = {c.recipe.name: c.file or "" for c in built.candidates}
         self._notes: tuple[str, ...] = ()
         self._fit_budget()

@@ -1,0 +1,99 @@
+"""The search as a whole: what first looks lead to, and what other objectives prefer."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from slipway.contract import ExitCode, Step
+from slipway.tasks import JobReport
+from slipway_optimizer.workdir import BuildRecord, WorkDir
+from tests.edges.optimizer.jobs import JobRunner
+from tests.support.small_models import model_of, save, save_rows
+
+WIDTH, LAYERS, BAD = 640, 4, "layer2"
+RANDOM = np.random.default_rng(7)
+
+
+def tower(*, spiked: bool) -> onnx.ModelProto:
+    """Wide layers; the input of one may have a huge feature, which its weights ignore."""
+    nodes, weights, last = [], dict[str, NDArray[Any]](), "x"
+    for layer in range(LAYERS):
+        weight = RANDOM.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)).astype(np.float32)
+        if spiked and f"layer{layer}" == BAD:
+            nodes.append(helper.make_node("Mul", [last, "spike"], ["spiked"], name="spike"))
+            last, weight[0] = "spiked", 0
+        weights[f"w{layer}"] = weight
+        out = "y" if layer == LAYERS - 1 else f"h{layer}"
+        nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [out], name=f"layer{layer}"))
+        last = out
+    spike = np.ones(WIDTH, np.float32)
+    spike[0] = 1e5
+    shape = ["n", WIDTH]
+    return model_of(
+        nodes,
+        inputs={"x": (TensorProto.FLOAT, shape)},
+        outputs={"y": (TensorProto.FLOAT, shape)},
+        **weights,
+        **({"spike": spike} if spiked else {}),
+    )
+
+
+def request(job: JobRunner, folder: Path, *, spiked: bool, **wishes: str) -> JobRunner:
+    save(folder / "m.onnx", tower(spiked=spiked))
+    x = RANDOM.normal(size=(60, WIDTH)).astype(np.float32)
+    save_rows(folder / "d.npz", {"x": x})
+    return job.request(
+        (folder / "m.onnx").as_uri(),
+        (folder / "store").as_uri(),
+        validation={"task": "None", "dataset": {"storageUri": (folder / "d.npz").as_uri()}},
+        optimization={"budget": "2m"} | wishes,
+    )
+
+
+def built(job: JobRunner) -> BuildRecord:
+    end = job.run_here(Step.FETCH, Step.BUILD)
+    assert end.code == ExitCode.OK, end
+    return WorkDir(job.work).read(Step.BUILD, BuildRecord)
+
+
+def test_the_node_that_ruins_a_fast_variant_stays_in_fp32(job: JobRunner, tmp_path: Path) -> None:
+    record = built(request(job, tmp_path, spiked=True))
+    found = {c.recipe.name: c for c in record.candidates}
+    (partial,) = (c for name, c in found.items() if name.endswith("-partial"))
+    assert partial.recipe.exclude == (BAD,)
+    assert record.sensitivity[0].node == BAD
+    before = found[partial.recipe.name.removesuffix("-partial")]
+    assert before.screen is not None
+    assert partial.screen is not None
+    assert before.screen.sqnr_db < 20
+    assert partial.screen.sqnr_db >= 28
+
+
+def test_without_trouble_nothing_is_mended(job: JobRunner, tmp_path: Path) -> None:
+    record = built(request(job, tmp_path, spiked=False))
+    assert [c.recipe.name for c in record.candidates] == ["fp32", "int8-dynamic", "int8-static"]
+    assert record.sensitivity == ()
+
+
+def test_size_alone_also_tries_weights_that_are_unpacked(job: JobRunner, tmp_path: Path) -> None:
+    record = built(request(job, tmp_path, spiked=False, objective="MinSize"))
+    names = [c.recipe.name for c in record.candidates]
+    assert names[-3:] == ["fp16-weights", "int8-weights", "int4-weights"]
+    sizes = {
+        c.recipe.name: (job.work / "candidates" / (c.file or "")).stat().st_size
+        for c in record.candidates
+    }
+    assert sizes["int4-weights"] < sizes["int8-weights"] < sizes["fp16-weights"] < sizes["fp32"]
+
+
+def test_throughput_is_measured_where_it_decides(job: JobRunner, tmp_path: Path) -> None:
+    request(job, tmp_path, spiked=False, objective="MaxThroughput")
+    report = job.run_here().message
+    assert isinstance(report, JobReport)
+    assert report.artifact is not None
+    assert report.artifact.variant != "fp32"
+    assert report.reason == "NumericOnly"
