@@ -298,3 +298,33 @@ async def test_a_stream_takes_so_many_messages_ahead_only() -> None:
         )  # fmt: skip
         client.send(h2.headers(3, fields), h2.data(3, h2.message(b"x") * 3, end=True))
         assert (await client.answer(3))[0] == h2.message(b"x") * 3
+
+
+async def test_a_stream_that_has_begun_to_answer_ends_with_trailers() -> None:
+    limits = GrpcLimits(connection_age=1e6)
+    async with serving(limits) as running, connected(running.port) as client:
+        fields = h2.call_fields(b"/t.T/Stream", grpc_timeout=b"200m")
+        client.send(h2.headers(1, fields), h2.data(1, h2.message(b"x")))
+        assert (await client.next(frames.HEADERS)).flags & frames.END_STREAM == 0
+        assert (await client.next(frames.DATA)).payload == h2.message(b"x")
+        last = await client.next(frames.HEADERS)
+        trailers = h2.blocks([last])[0]
+        assert (trailers[b"grpc-status"], b":status" in trailers) == (b"4", False)
+        assert (await client.next(frames.RST_STREAM)).payload == bytes(4)
+        client.send(h2.data(1, h2.message(b"late")), h2.call(3))
+        assert (await client.answer(3))[0] == h2.message(b"hello")
+        running_tasks = [task for task in asyncio.all_tasks() if "_run_stream" in repr(task)]
+        assert running_tasks == []
+
+
+async def test_a_stream_whose_end_cannot_be_sent_takes_no_more() -> None:
+    hello = frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 3})
+    async with serving() as running, connected(running.port, hello=hello) as client:
+        fields = h2.call_fields(b"/t.T/Stream")
+        client.send(h2.headers(1, fields), h2.data(1, h2.message(b"x") * 2))
+        await client.next(frames.DATA)
+        client.send(h2.data(1, h2.message(b"x") * 17))  # too many at once: the call is over
+        client.send(h2.data(1, h2.message(b"x") * 17), frames.window_update(1, 1000))
+        body, trailers = await client.answer(1)
+        assert (body, trailers[b"grpc-status"]) == ((h2.message(b"x") * 2)[3:], b"8")
+        await until(lambda: running.server.held == 0)

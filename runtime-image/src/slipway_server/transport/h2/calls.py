@@ -40,11 +40,17 @@ class Owner(Protocol):
 
 
 class Call:
-    """One call. ``held`` are the bytes of its request, ``partial`` those without their end."""
+    """One call.
+
+    Attributes:
+        held: bytes of its request, ``partial`` of them without their end.
+        started: the headers of its answer are on their way.
+        over: its answer is complete, though not sent yet.
+    """
 
     __slots__ = (
-        "deadline", "held", "message", "method", "parent", "partial", "queue", "reader", "task",
-        "timer",
+        "deadline", "held", "message", "method", "over", "parent", "partial", "queue", "reader",
+        "started", "task", "timer",
     )  # fmt: skip
 
     def __init__(self, method: Method, head: Head, reader: MessageReader, *, now: float) -> None:
@@ -58,6 +64,8 @@ class Call:
         self.timer: asyncio.TimerHandle | None = None
         self.held = 0
         self.partial = 0
+        self.started = False
+        self.over = False
 
 
 class Wire(Protocol):
@@ -118,6 +126,8 @@ class Calls:
         if call is None:
             if ended:
                 self._answer_http(stream, stream.headers.parsed)
+            return
+        if call.over:
             return
         try:
             come = call.reader.feed(data)
@@ -216,18 +226,20 @@ class Calls:
         try:
             answer = await call.method(message, seconds=self._seconds(call))
         except RpcRefused as refused:
+            call.task = None
             self._refuse(stream, refused.code, str(refused))
         except Exception:  # noqa: BLE001 - top of a request: a bug ends it, not the server
+            call.task = None
             _LOG.exception("a request hit a bug")
             self._refuse(stream, "INTERNAL", _BUG)
         else:
+            call.task = None
             self._answer(stream, call, answer)
 
     async def _run_stream(
         self, stream: Stream, call: Call, queue: "asyncio.Queue[Message | None]"
     ) -> None:
         blocks, sender = self._owner.blocks, self._sender
-        started = False
         tail = blocks.ok
         while (message := await queue.get()) is not None:
             try:
@@ -240,19 +252,22 @@ class Calls:
                 tail = blocks.trailers("INTERNAL", _BUG)
                 break
             self._hold(call, -len(message))
-            if not started:
-                sender.start(stream, blocks.headers)
-                started = True
+            self._start(stream, call)
             if sender.unsent > self._share:
                 tail = blocks.trailers("RESOURCE_EXHAUSTED", "too many answers wait unread")
                 break
             sender.push(stream, messages.prefixed(answer))
             self._wire.flush_soon()
+        call.task = None
         self._let_go(call)
-        if not started:
-            sender.start(stream, blocks.headers)
+        self._start(stream, call)
         sender.finish(stream, tail)
         self._wire.flush_soon()
+
+    def _start(self, stream: Stream, call: Call) -> None:
+        if not call.started:
+            call.started = True
+            self._sender.start(stream, self._owner.blocks.headers)
 
     def _seconds(self, call: Call) -> float | None:
         return None if call.deadline is None else call.deadline - self._loop.time()
@@ -270,10 +285,15 @@ class Calls:
 
     def _refuse(self, stream: Stream, code: str, text: str) -> None:
         """Answer with an error, and give up whatever runs for the call."""
-        call = stream.user
+        call, blocks = stream.user, self._owner.blocks
         if call is not None:
+            if call.task is not None:
+                call.task.cancel()
             self._let_go(call)
-        self._sender.refuse(stream, self._owner.blocks.refusal(code, text))
+        if call is not None and call.started:
+            self._sender.finish(stream, blocks.trailers(code, text))
+        else:
+            self._sender.refuse(stream, blocks.refusal(code, text))
         self._wire.flush_soon()
 
     def _answer_http(self, stream: Stream, answer: object) -> None:
@@ -290,12 +310,11 @@ class Calls:
 
     def _stop(self, stream: Stream, code: str, text: str) -> None:
         if not stream.closed:
-            call = stream.user
-            if call.task is not None and not call.task.done():
-                call.task.cancel()
             self._refuse(stream, code, text)
 
     def _let_go(self, call: Call) -> None:
+        """The call needs nothing more of what it has."""
+        call.over = True
         if call.timer is not None:
             call.timer.cancel()
             call.timer = None

@@ -68,6 +68,7 @@ class RpcConnection(asyncio.Protocol):
         self.leaving = False
         self._closing = False  # nothing more will be written
         self._holding = False  # answers wait until the client knows that the connection ends
+        self._settling = False  # it knows, and its threads are told
         now = loop.time()
         self._active = self._progress = now
         self._frames = 0
@@ -110,7 +111,8 @@ class RpcConnection(asyncio.Protocol):
             self._flush()
         else:
             self._calls.count_unsent()  # a call whose answer waits may have been given up
-        if self._holding and self._h2.drained:
+        if self._holding and self._h2.drained and not self._settling:
+            self._settling = True
             self._later(_SETTLE_SECONDS, self._release)
 
     def pause_writing(self) -> None:
