@@ -6,7 +6,7 @@ DEMO_VENV := .venv-demo
 SOURCES := operator/src runtime-image/src tests benchmarks examples
 MODULES := slipway slipway_operator slipway_local slipway_cli
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all e2e check fix generate cluster-up cluster-down images lock clean campaign interop \
+.PHONY: help demo test test-all test-conversions e2e check fix generate cluster-up cluster-down images lock clean campaign interop \
   bench-operator bench-local bench-serving bench-optimizer
 
 help: ## show this
@@ -25,6 +25,9 @@ test: $(VENV)/.installed ## every test that needs no cluster
 	@$(VENV)/bin/python -m tests.cluster build helm || echo "helm could not be built: tests of the chart are skipped"
 	@$(VENV)/bin/python -m tests.cluster build http2 || echo "h2spec and grpc-go could not be built: tests with them are skipped"
 	$(VENV)/bin/python -m pytest --ignore=tests/e2e -n 2 --dist loadfile
+
+test-conversions: $(VENV)/.installed ## PyTorch, TensorFlow and MindSpore models, each in an environment of its own (10 GB, made once)
+	$(VENV)/bin/python -m tests.conversions $(FRAMEWORKS)
 
 e2e: $(VENV)/.installed ## the lifecycle on a real Kubernetes: KUBECONFIG's, else one built and started here (root, Debian)
 	$(VENV)/bin/python -m tests.e2e
@@ -78,7 +81,7 @@ lock: ## resolve the locked requirements anew (needs uv)
 	tests/lock.sh
 
 clean: ## remove environments and caches of this folder
-	rm -rf $(VENV) $(DEMO_VENV) .venv-interop .mypy_cache .ruff_cache .pytest_cache .hypothesis .slipway
+	rm -rf $(VENV) $(DEMO_VENV) .venv-interop .venv-torch .venv-tensorflow .venv-mindspore .mypy_cache .ruff_cache .pytest_cache .hypothesis .slipway
 
 $(VENV)/.installed: tests/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; set PYTHON=..." >&2; exit 1; }

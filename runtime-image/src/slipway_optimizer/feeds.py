@@ -9,7 +9,7 @@ from slipway_optimizer.failures import Refused
 from slipway_optimizer.tensors import DYNAMIC, FLOATS, NUMPY_OF, Signature
 
 # Sizes tried, in order, for dimensions that a model leaves open (sequence length, image side).
-OPEN_SIZES: Final = (16, 64, 224, 1)
+OPEN_SIZES: Final = (16, 64, 224, 512, 1)
 _SEED = 20_240_601
 
 

@@ -3,6 +3,7 @@
 They change the model that is given; each returns notes on what it did.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -45,10 +46,12 @@ def label_rows(model: onnx.ModelProto) -> list[str]:
 def batch_first(model: onnx.ModelProto) -> list[str]:
     """Give single values a batch of one, and put the batch first where it comes later.
 
-    A tensor's batch is where the dimension's name says so: the name that other inputs have first.
+    A tensor's batch is where its dimension is called as other inputs' first one. Without names it
+    is the one dimension that is open, or of size 1, as other inputs' first one is.
     """
-    names = _batch_names(model)
+    firsts = _Firsts.of(model)
     notes = []
+    moved: dict[int, int] = {}
     for number, value in enumerate(_asked(model)):
         if not value.type.tensor_type.HasField("shape"):
             continue
@@ -57,12 +60,17 @@ def batch_first(model: onnx.ModelProto) -> list[str]:
             _wrap_scalar(model, value, number)
             notes.append(f"input '{value.name}' is a single value: asked for as [1]")
             continue
-        axis = _batch_axis(value, names)
+        axis = _batch_axis(value, firsts)
         if axis > 0:
+            moved[len(dims)] = axis
             _move_input(model, value, axis)
             notes.append(f"input '{value.name}' has its batch in dimension {axis}: moved to 0")
     for value in model.graph.output:
-        axis = _batch_axis(value, names)
+        axis = _batch_axis(value, firsts)
+        dims = value.type.tensor_type.shape.dim
+        unsaid = not any(dim.dim_value or dim.dim_param in firsts.names - {""} for dim in dims)
+        if dims and unsaid:
+            axis = moved.get(len(dims), 0)  # states go out as they came in
         if axis > 0:
             _move_output(model, value, axis)
             notes.append(f"output '{value.name}' has its batch in dimension {axis}: moved to 0")
@@ -128,13 +136,43 @@ def _batch_names(model: onnx.ModelProto) -> set[str]:
     return {name for name in names if name}
 
 
-def _batch_axis(value: onnx.ValueInfoProto, names: set[str]) -> int:
+@dataclass(frozen=True, slots=True)
+class _Firsts:
+    """What inputs have as first dimension: names, and whether one is open or of size 1."""
+
+    names: frozenset[str]
+    unnamed: bool
+    single: bool
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto) -> "_Firsts":
+        shapes = (value.type.tensor_type.shape.dim for value in _asked(model))
+        firsts = [dims[0] for dims in shapes if dims]
+        return cls(
+            frozenset(_batch_names(model)),
+            any(not dim.dim_param and dim.dim_value < 1 for dim in firsts),
+            any(dim.dim_value == 1 for dim in firsts),
+        )
+
+
+def _batch_axis(value: onnx.ValueInfoProto, firsts: _Firsts) -> int:
     """Where the batch is; 0 also when that cannot be told."""
     dims = value.type.tensor_type.shape.dim
-    if not dims or not dims[0].HasField("dim_value"):
+    names = firsts.names - {""}
+    if not dims or dims[0].dim_param in names:
         return 0
-    places = [axis for axis, dim in enumerate(dims) if dim.dim_param in names and dim.dim_param]
-    return places[0] if len(places) == 1 else 0
+    named = [axis for axis, dim in enumerate(dims) if dim.dim_param in names]
+    fixed_first = dims[0].dim_value > 1
+    unnamed = [axis for axis, dim in enumerate(dims) if not dim.dim_param and dim.dim_value < 1]
+    single = [axis for axis, dim in enumerate(dims) if dim.dim_value == 1]
+    for places, known in (
+        (named, True),
+        (unnamed, fixed_first and (firsts.unnamed or bool(names))),
+        (single, fixed_first and firsts.single),
+    ):
+        if len(places) == 1 and known:
+            return places[0]
+    return 0
 
 
 def _wrap_scalar(model: onnx.ModelProto, value: onnx.ValueInfoProto, number: int) -> None:

@@ -29,42 +29,57 @@ def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
     Raises:
         Refused: as ``graph.load_with_data`` and ``graph.signature_of``; ``ConversionDiffers``.
     """
+    notes, size = _take(source, target)
+    if size is None:
+        return Conversion({}, notes=notes)
+    freed = _free(target, size, dataset)
+    if freed is None and size > 1:
+        raise Refused(
+            "SignatureUnsupported",
+            f"the model takes exactly {size} rows at a time, and its answers change when that is "
+            "opened: export it with a dynamic first dimension",
+        )
+    if freed is None:
+        return Conversion({}, notes=notes)
+    opened = f"batch size {size} opened: equal answers for batches of 1 and more"
+    return Conversion(freed, notes=(*notes, opened))
+
+
+def _take(source: Path, target: Path) -> tuple[tuple[str, ...], int | None]:
+    """Write the adapted model; what was changed, and its fixed batch size, if it has one.
+
+    The model leaves memory on return: what follows runs it twice.
+    """
     model, outside = graph.load_with_data(source)
     notes = [f"{outside} bytes of external data taken into the file"] if outside else []
     notes += adapt.portable_text(model)
     notes += adapt.label_rows(model)
     notes += adapt.batch_first(model)
-    graph.save(model, target)
-    sizes = adapt.fixed_batch(model)
-    if sizes is None:
+    size = adapt.fixed_batch(model)
+    if size is None:
         graph.signature_of(model)
-        return Conversion({}, notes=tuple(notes))
-    freed = _free(target, sizes, dataset)
-    if freed is None and sizes > 1:
-        raise Refused(
-            "SignatureUnsupported",
-            f"the model takes exactly {sizes} rows at a time, and its answers change when that is "
-            "opened: export it with a dynamic first dimension",
-        )
-    if freed is not None:
-        notes.append(f"batch size {sizes} opened: equal answers for batches of 1 and more")
-    return Conversion(freed or {}, notes=tuple(notes))
+    graph.save(model, target)
+    return tuple(notes), size
 
 
 def _free(target: Path, size: int, dataset: Path | None) -> dict[str, float | int | str] | None:
     """Open the first dimension if no answer changes; ``None`` leaves the file as it was."""
     opened = target.with_suffix(".open.onnx")
     try:
-        model = graph.load(target)
-        adapt.open_batch(model, size)
-        graph.save(model, opened)
-        signature = graph.signature_of(model)
+        signature = _write_open(target, opened, size)
         worst, rows = _compare(Model(target, threads=1), opened, signature, size, dataset)
     except Refused:
         opened.unlink(missing_ok=True)
         return None
     opened.replace(target)
     return {"opened_batch": size, "rows": rows, "max_difference": worst}
+
+
+def _write_open(source: Path, target: Path, size: int) -> Signature:
+    model = graph.load(source)
+    adapt.open_batch(model, size)
+    graph.save(model, target)
+    return graph.signature_of(model)
 
 
 def _compare(

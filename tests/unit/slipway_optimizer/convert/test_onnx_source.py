@@ -131,6 +131,40 @@ def test_a_single_value_and_a_state_get_their_rows_first(tmp_path: Path) -> None
     assert given["next"].tolist() == (state + 1).tolist()
 
 
+@pytest.mark.parametrize("rows", [1, None], ids=["one row", "an open dimension without a name"])
+def test_a_state_without_names_gets_its_rows_first(rows: int | None, tmp_path: Path) -> None:
+    model = model_of(
+        [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["state"], ["next"])],
+        inputs={"x": (FLOAT, [rows, 4]), "state": (FLOAT, [2, rows, 3])},
+        outputs={"y": (FLOAT, [rows, 4]), "next": (FLOAT, [2, rows, 3])},
+    )
+    taken(tmp_path, model)
+    found = shapes(tmp_path / "out.onnx")
+    assert (found["state"], found["next"]) == ((-1, 2, 3), (-1, 2, 3))
+
+
+def test_a_state_that_goes_out_without_a_shape_goes_as_it_came_in(tmp_path: Path) -> None:
+    model = model_of(
+        [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["state"], ["next"])],
+        inputs={"x": (FLOAT, ["n", 4]), "state": (FLOAT, [2, "n", 3])},
+        outputs={"y": (FLOAT, ["n", 4]), "next": (FLOAT, [None, None, None])},
+    )
+    taken(tmp_path, model)
+    state = np.ones((5, 2, 3), np.float32)
+    given = answers(tmp_path / "out.onnx", x=np.ones((5, 4), np.float32), state=state)
+    assert given["next"].shape == (5, 2, 3)
+
+
+def test_one_channel_is_no_batch(tmp_path: Path) -> None:
+    model = model_of(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        inputs={"x": (FLOAT, [4, 1, 2])},
+        outputs={"y": (FLOAT, [4, 1, 2])},
+    )
+    assert taken(tmp_path, model).figures["opened_batch"] == 4
+    assert shapes(tmp_path / "out.onnx") == {"x": (-1, 1, 2), "y": (-1, 1, 2)}
+
+
 def test_a_value_that_a_branch_reads_is_renamed_there_too(tmp_path: Path) -> None:
     def branch(value: float) -> onnx.GraphProto:
         half = numpy_helper.from_array(np.array(value, np.float32), "factor")
