@@ -73,6 +73,17 @@ def https_status(server: Server, context: ssl.SSLContext) -> int:
         return connection.getresponse().status
 
 
+def https_answer(server: Server, context: ssl.SSLContext, *, rows: int) -> bytes:
+    tensor = {"name": "x", "shape": [rows, 2], "datatype": "FP32", "data": [1.5] * 2 * rows}
+    body = json.dumps({"inputs": [tensor]})
+    connection = http.client.HTTPSConnection("localhost", server.http, context=context, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v2/models/m/infer", body)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return answer.read()
+
+
 def call(
     server: Server, root: bytes | None = None, metadata: Mapping[str, str] | None = None
 ) -> bytes:
@@ -98,6 +109,7 @@ def test_tls_on_both_ports_follows_a_renewed_certificate(
         old, old_root = authority.context(), authority.root
         assert https_status(server, old) == 200
         assert call(server, authority.root)
+        assert len(https_answer(server, old, rows=30_000)) > 200_000
         with pytest.raises((OSError, http.client.HTTPException)):
             server.get("/v2/health/ready")  # in the clear
         authority.renew()
@@ -189,6 +201,8 @@ def test_a_token_is_wanted_and_followed(model: Path, tmp_path: Path, transport: 
         token.write_text("")
         wait_for(lambda: "the old token stays in force" in server.log())
         assert status("/v2/models/m", "Bearer second") == 200
+        time.sleep(1.2)  # two more looks at the file
+        assert server.log().count("the old token stays in force") == 1
         assert not any(word in server.log() for word in ("first", "second"))
 
 

@@ -23,6 +23,7 @@ class TokenGuard:
         """
         self._path = path
         self._token = _read(path)
+        self._trouble = ""
 
     def allows(self, authorization: bytes) -> bool:
         """Whether this value of the ``Authorization`` header shows the token."""
@@ -35,8 +36,11 @@ class TokenGuard:
         try:
             token = _read(self._path)
         except Invalid as error:
-            _LOG.warning("the old token stays in force: %s", error)
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _LOG.warning("the old token stays in force: %s", error)
             return
+        self._trouble = ""
         if token != self._token:
             self._token = token
             _LOG.info("the token was renewed")

@@ -24,6 +24,7 @@ class TlsFiles:
         """
         self._paths = (certificate, key)
         self._contexts: list[ssl.SSLContext] = []
+        self._trouble = ""
         self._stamp = self._stamped()
         self._load(_context(()))
 
@@ -41,7 +42,8 @@ class TlsFiles:
     def refresh(self) -> bool:
         """Read the files again if they have changed; returns whether a new pair is in use.
 
-        A pair that is no pair (a renewal that is half done) is tried again and logged once.
+        A pair that is no pair (a renewal that is half done) is logged once and tried again when it
+        changes.
         """
         try:
             stamp = self._stamped()
@@ -52,8 +54,11 @@ class TlsFiles:
             for context in self._contexts:
                 self._load(context)
         except Invalid as error:
-            _LOG.warning("the old certificate stays in use: %s", error)
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _LOG.warning("the old certificate stays in use: %s", error)
             return False
+        self._trouble = ""
         _LOG.info("the certificate was renewed")
         return True
 
