@@ -200,7 +200,8 @@ class _Judged:
         if not self.evidence.labelled:
             parts.append(f"judged by closeness to the source on {self.evidence.rows} rows only")
         if pick.name != BASELINE:
-            parts.append(f"{pick.ratio:.2f}x latency (at most {pick.ratio_upper:.2f}x)")
+            if pick.ratio is not None and pick.ratio_upper is not None:
+                parts.append(f"{pick.ratio:.2f}x latency (at most {pick.ratio_upper:.2f}x)")
             parts.append(f"{(pick.size_bytes or 0) / (self.baseline.size_bytes or 1):.2f}x size")
         return ", ".join(parts) or "no optimised variant was built"
 
@@ -240,14 +241,18 @@ def _slowness(facts: Facts, objective: Objective) -> str | None:
     per_row = objective in (Objective.MAX_THROUGHPUT, Objective.MIN_COST)
     what = "seconds per row" if per_row else "latency"
     upper = facts.throughput_upper if per_row else facts.ratio_upper
-    if upper is None:
+    if upper is None or (facts.ratio is None and not per_row):
         return f"NotMeasured: its {what} was not measured, so it may be slower than fp32"
     if upper <= MAX_SLOWDOWN:
         return None
-    ratio = "" if per_row or facts.ratio is None else f" {facts.ratio:.2f}"
+    if per_row:
+        return (
+            f"Slower: {what} may be {upper:.2f} times those of fp32 (upper bound), at most "
+            f"{MAX_SLOWDOWN} is taken"
+        )
     return (
-        f"Slower: {what} ratio{ratio}, upper bound {upper:.2f}, is not within {MAX_SLOWDOWN} of "
-        "fp32"
+        f"Slower: latency ratio {facts.ratio:.2f}, upper bound {upper:.2f}, is not within "
+        f"{MAX_SLOWDOWN} of fp32"
     )
 
 

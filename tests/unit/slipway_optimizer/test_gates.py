@@ -7,7 +7,7 @@ import pytest
 from slipway.api.v1alpha1.validation import Gate, GateMetric, Task, Validation, ValidationDataset
 from slipway.artifacts.manifest import Verdict
 from slipway.errors import Invalid
-from slipway_optimizer.gates import Evidence, Facts, check_gates, evaluate, held_gates
+from slipway_optimizer.gates import Evidence, Facts, Scored, check_gates, evaluate, held_gates
 from slipway_optimizer.metrics import Paired
 
 ROWS = 400
@@ -138,3 +138,69 @@ def test_a_gate_on_what_the_task_does_not_measure_is_refused(
 ) -> None:
     with pytest.raises(Invalid, match=words):
         check_gates(labelled(gate(metric, min="1"), task=task))
+
+
+def scored(value: float, *, delta: float | None = None, noise: float = 0.001) -> Facts:
+    difference = None if delta is None else Paired(delta, noise, ROWS)
+    return variant(scores={GateMetric.F1: Scored(value, difference)}, cosine=0.995, agreement=0.97)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("held", "facts", "verdict"),
+    [
+        pytest.param(gate("f1", min="0.8"), scored(0.81), Verdict.PASSED, id="f1 above min"),
+        pytest.param(gate("f1", min="0.8"), scored(0.79), Verdict.FAILED, id="f1 below min"),
+        pytest.param(gate("auc", min="0.8"), scored(0.9), Verdict.INCONCLUSIVE, id="not measured"),
+        pytest.param(
+            gate("f1", maxDegradation="0.01"), scored(0.8, delta=-0.02), Verdict.FAILED, id="lost"
+        ),
+        pytest.param(
+            gate("f1", maxDegradation="0.01"), scored(0.8, delta=0.02), Verdict.PASSED, id="gained"
+        ),
+        pytest.param(
+            gate("f1", maxDegradation="0.01"), scored(0.8, delta=0.0, noise=0.05),
+            Verdict.INCONCLUSIVE, id="narrower than the noise",
+        ),
+        pytest.param(
+            gate("f1", maxDegradation="0.01"), scored(0.8), Verdict.INCONCLUSIVE, id="not paired"
+        ),
+        pytest.param(gate("cosine", min="0.99"), scored(0.8), Verdict.PASSED, id="close"),
+        pytest.param(gate("agreement", min="0.99"), scored(0.8), Verdict.FAILED, id="disagrees"),
+        pytest.param(
+            gate("cosine", maxDegradation="0.1"), scored(0.8), Verdict.INCONCLUSIVE,
+            id="a distance has nothing to degrade from",
+        ),
+        pytest.param(
+            gate("throughput", maxDegradation="5"), variant(throughput=94.0), Verdict.FAILED,
+            id="fewer rows a second is worse",
+        ),
+        pytest.param(
+            gate("throughput", maxDegradation="5"), variant(throughput=200.0), Verdict.PASSED,
+            id="more is not",
+        ),
+        pytest.param(
+            gate("memory_bytes", max="100"), variant(memory_bytes=101), Verdict.FAILED, id="memory"
+        ),
+        pytest.param(gate("load_ms", max="100"), variant(load_ms=99.0), Verdict.PASSED, id="load"),
+        pytest.param(gate("cost_per_1000", max="0.1"), variant(cost=0.2), Verdict.FAILED),
+    ],
+)  # fmt: skip
+def test_further_metrics_are_held_in_their_own_direction(
+    held: Gate, facts: Facts, verdict: Verdict
+) -> None:
+    baseline = replace(BASELINE, throughput=100.0)
+    assert evaluate(held, facts, baseline=baseline, rows=ROWS).verdict is verdict
+
+
+@pytest.mark.parametrize("metric", ["sqnr_db", "cosine", "agreement"])
+def test_the_baseline_keeps_every_distance_from_itself(metric: str) -> None:
+    found = evaluate(gate(metric, min="0.99"), BASELINE, baseline=BASELINE, rows=ROWS)
+    assert found.verdict is Verdict.PASSED
+
+
+def test_a_gate_must_suit_the_task() -> None:
+    dataset = ValidationDataset(storage_uri="file:///d.npz")
+    for task, metric in ((Task.CLASSIFICATION, "f1"), (Task.REGRESSION, "r2")):
+        check_gates(Validation(task=task, dataset=dataset, gates=(gate(metric, min="0.5"),)))
+    with pytest.raises(Invalid, match="is judged by accuracy, precision, recall, f1, auc, top5"):
+        check_gates(Validation(dataset=dataset, gates=(gate("r2", min="0.5"),)))

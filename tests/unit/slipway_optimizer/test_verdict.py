@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slipway.api.v1alpha1.optimization import Optimization
 from slipway.api.v1alpha1.validation import Validation
@@ -171,3 +173,90 @@ def test_a_gate_on_closeness_replaces_the_rule_of_thumb() -> None:
     baseline = replace(FP32, score=None)
     judgement = decide(facts, baseline=baseline, evidence=UNLABELLED, gates=(gate,))
     assert judgement.picked == "good"
+
+
+BATCHES = {"throughput": 100.0, "throughput_upper": 1.0}
+PER_ROW = replace(FP32, **BATCHES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("objective", ["MaxThroughput", "MinCost"])
+def test_rows_a_second_decide_where_they_are_wanted(objective: str) -> None:
+    quick = replace(GOOD, name="quick", throughput=150.0, throughput_upper=0.9)
+    many = replace(GOOD, name="many", ratio=0.9, ratio_upper=1.3, throughput=300.0,
+                   throughput_upper=0.4)  # fmt: skip
+    fewer = replace(GOOD, name="fewer", throughput=90.0, throughput_upper=1.2)
+    judgement = decide(quick, many, fewer, baseline=PER_ROW, optimization={"objective": objective})
+    assert judgement.picked == "many"
+    assert reasons(judgement)["fewer"] == (
+        "Failed",
+        "Slower: seconds per row may be 1.20 times those of fp32 (upper bound), at most 1.02 is "
+        "taken",
+    )
+
+
+def test_the_price_table_decides_the_cost() -> None:
+    fast = replace(GOOD, name="fast", throughput_upper=0.4, cost=0.3)
+    cheap = replace(GOOD, name="cheap", throughput_upper=0.6, cost=0.2)
+    baseline = replace(PER_ROW, cost=0.5)
+    judgement = decide(fast, cheap, baseline=baseline, optimization={"objective": "MinCost"})
+    assert judgement.picked == "cheap"
+
+
+FIGURES = st.floats(0.01, 3.0, allow_nan=False)
+
+
+@st.composite
+def variants(draw: st.DrawFn) -> tuple[Facts, ...]:
+    return tuple(
+        Facts(
+            name=f"v{number}",
+            recipe="any",
+            size_bytes=draw(st.integers(1, 2000)),
+            score=0.95 + (delta := draw(st.floats(-0.05, 0.05))),
+            paired=Paired(delta, draw(st.floats(0, 0.03)), 400),
+            sqnr_db=draw(st.floats(-10, 60)),
+            agreement=draw(st.floats(0, 1) | st.none()),
+            p50_ms=1.0,
+            p95_ms=1.0,
+            ratio=draw(FIGURES | st.none()),
+            ratio_upper=draw(FIGURES | st.none()),
+            throughput_upper=draw(FIGURES | st.none()),
+            cost=draw(FIGURES | st.none()),
+            failure=draw(st.sampled_from([None, None, ("Broken", "it is")])),
+        )
+        for number in range(draw(st.integers(0, 5)))
+    )
+
+
+@given(
+    found=variants(),
+    objective=st.sampled_from(["MinLatencyP95", "MaxThroughput", "MinCost", "MinSize"]),
+    labelled=st.booleans(),
+)
+def test_no_pick_is_ever_slower_or_outside_its_gate(
+    found: tuple[Facts, ...], objective: str, labelled: bool
+) -> None:
+    judgement = decide(
+        *found,
+        baseline=PER_ROW,
+        evidence=LABELLED if labelled else UNLABELLED,
+        optimization={"objective": objective},
+    )
+    assert judgement.picked is not None
+    if judgement.picked == "fp32":
+        return
+    pick = next(f for f in found if f.name == judgement.picked)
+    assert pick.failure is None
+    if objective == "MinLatencyP95":
+        assert pick.ratio_upper is not None
+        assert pick.ratio_upper <= 1.02
+    elif objective != "MinSize":
+        assert pick.throughput_upper is not None
+        assert pick.throughput_upper <= 1.02
+    if labelled:
+        assert pick.paired is not None
+        assert -pick.paired.delta <= 0.01
+        assert pick.paired.noise <= 0.01
+    else:
+        assert pick.sqnr_db is not None
+        assert pick.sqnr_db >= 30 or (pick.sqnr_db >= 8 and (pick.agreement or 0) >= 0.99)
