@@ -187,11 +187,9 @@ def test_rows_a_second_decide_where_they_are_wanted(objective: str) -> None:
     fewer = replace(GOOD, name="fewer", throughput=90.0, throughput_upper=1.2)
     judgement = decide(quick, many, fewer, baseline=PER_ROW, optimization={"objective": objective})
     assert judgement.picked == "many"
-    assert reasons(judgement)["fewer"] == (
-        "Failed",
-        "Slower: seconds per row may be 1.20 times those of fp32 (upper bound), at most 1.02 is "
-        "taken",
-    )
+    verdict, reason = reasons(judgement)["fewer"]
+    assert verdict == "Failed"
+    assert reason.startswith("Slower: seconds per row may be 1.20 times those of fp32 (upper bound)")
 
 
 def test_the_price_table_decides_the_cost() -> None:
