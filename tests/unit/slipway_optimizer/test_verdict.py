@@ -189,7 +189,9 @@ def test_rows_a_second_decide_where_they_are_wanted(objective: str) -> None:
     assert judgement.picked == "many"
     verdict, reason = reasons(judgement)["fewer"]
     assert verdict == "Failed"
-    assert reason.startswith("Slower: seconds per row may be 1.20 times those of fp32 (upper bound)")
+    assert reason.startswith(
+        "Slower: seconds per row may be 1.20 times those of fp32 (upper bound)"
+    )
 
 
 def test_the_price_table_decides_the_cost() -> None:
