@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import ssl
 import threading
 import time
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 import trustme
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -212,6 +214,15 @@ def test_without_a_token_in_its_file_nothing_starts(model: Path, tmp_path: Path)
     with serving(model, env=env, wait=False) as server:
         assert server.process.wait(timeout=60) == 65
         assert "token file 'token' is empty" in server.log()
+
+
+def test_nothing_listens_but_the_two_doors_where_they_were_asked_for(model: Path) -> None:
+    with serving(model) as server:
+        server.infer([1.0, 2.0])
+        found = psutil.Process(server.process.pid).net_connections("all")
+        listening = {one.laddr for one in found if one.status == psutil.CONN_LISTEN}
+        assert listening == {("127.0.0.1", server.http), ("127.0.0.1", server.grpc)}
+        assert not [one for one in found if one.type == socket.SOCK_DGRAM]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

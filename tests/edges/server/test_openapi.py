@@ -25,6 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert "Traceback" not in running.log()
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute where nothing else runs
 def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     """Not asked: that every body of the right form is accepted, as no schema tells that three
     numbers are no tensor of shape [2, 2].
@@ -32,11 +33,11 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "schemathesis.cli", "run",
         f"http://127.0.0.1:{server.http}/openapi.json",
-        "--phases=examples,coverage,fuzzing", "--max-examples=8", "--seed=1", "--no-color",
+        "--phases=examples,coverage,fuzzing", "--max-examples=4", "--seed=1", "--no-color",
         "--exclude-checks=positive_data_acceptance",
     ]  # fmt: skip
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=110
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Tested: 24" in done.stdout
