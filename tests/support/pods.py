@@ -61,8 +61,18 @@ class Pod:
 
 
 def turns_of(server: Server, seconds: float) -> float:
-    """How many turns of the slow model's loop take about so long on this machine."""
-    for _ in range(3):  # so many long runs move the model off the loop
-        start = time.perf_counter()
-        assert server.infer([20_000.0, 0.0])[0] == 200
-    return min(20_000 * seconds / (time.perf_counter() - start), 2**30)
+    """How many turns of the slow model's loop take about so long on this machine.
+
+    The runs that tell it are long enough, and so many in a row, that the model leaves the loop.
+    """
+    turns, took = 1_000.0, 0.0
+    while took < 0.05:
+        turns *= 2
+        took = min(_seconds_of(server, turns) for _ in range(3))  # the others were disturbed
+    return min(turns * seconds / took, 2**30)
+
+
+def _seconds_of(server: Server, turns: float) -> float:
+    start = time.perf_counter()
+    assert server.infer([turns, 0.0])[0] == 200
+    return time.perf_counter() - start

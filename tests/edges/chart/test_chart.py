@@ -34,6 +34,7 @@ EVERYTHING: Json = {
     "replicaCount": 3,
     "logFormat": "text",
     "logLevel": "DEBUG",
+    "resyncSeconds": 60,
     "extraEnv": [{"name": "TZ", "value": "UTC"}],
     "serviceAccount": {"name": "mine", "annotations": {"owner": "ml"}},
     "podAnnotations": {"a": "b"},
@@ -188,6 +189,7 @@ def test_the_operator_reads_the_defaults(render: Render) -> None:
     assert found.config.default_artifacts is None
     assert found.config.cluster_domain == "svc.cluster.local"
     assert (found.namespaces, found.json_logs, found.log_level) == ((), True, "INFO")
+    assert found.resync_seconds == 600
 
 
 def test_the_operator_reads_what_the_values_say(render: Render) -> None:
@@ -201,6 +203,7 @@ def test_the_operator_reads_what_the_values_say(render: Render) -> None:
     assert found.config.default_artifacts.secret_name == "store"
     assert found.config.cluster_domain == "svc.example.internal"
     assert (found.json_logs, found.log_level) == (False, "DEBUG")
+    assert found.resync_seconds == 60
 
 
 def test_the_operators_pod_is_restricted(render: Render) -> None:
@@ -344,6 +347,7 @@ def test_a_service_monitor_selects_the_metrics_service(render: Render) -> None:
         ({"watchNamespaces": "team-a"}, "watchNamespaces"),
         ({"replicaCount": 0}, "replicaCount"),
         ({"logLevel": "TRACE"}, "logLevel"),
+        ({"resyncSeconds": 5}, "resyncSeconds"),
         ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "app.kubernetes.io/name"),
     ],
 )
