@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ def serving(
     *,
     name: str = "m",
     models: Mapping[str, Path] | None = None,
+    arguments: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     wait: bool = True,
 ) -> Iterator[Server]:
@@ -98,6 +99,7 @@ def serving(
         target: a folder or a model file.
         name: of the model.
         models: folders or model files by name.
+        arguments: further ones of the command.
         env: further variables.
         wait: whether to return only when it is ready.
     """
@@ -107,6 +109,7 @@ def serving(
     command += [f"--model={name}={path}" for name, path in (models or {}).items()]
     if target is not None or models:
         command += ["--http-port", "0", "--grpc-port", "0"]
+    command += arguments
     with tempfile.TemporaryDirectory(prefix="slipway-server-") as scratch:
         log = Path(scratch, "log")
         with log.open("wb") as file:

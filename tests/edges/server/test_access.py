@@ -315,6 +315,37 @@ def test_spans_reach_a_collector_as_children_of_the_clients(
     assert names["service.name"] == "fraud"
 
 
+def test_spans_without_their_packages_say_what_to_install(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry" / "__init__.py").write_text("raise ImportError")
+    env = {"SLIPWAY_SPANS": "otlp", "PYTHONPATH": str(tmp_path)}
+    with serving(model, env=env, wait=False) as server:
+        assert server.process.wait(timeout=60) == 65
+        assert "install 'slipway-operator[otel]'" in server.log()
+        assert "Traceback" not in server.log()
+
+
+def test_options_of_the_command_win_over_variables(model: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    (tmp_path / "token").write_text("secret")
+    env = {
+        "SLIPWAY_TLS_CERTIFICATE": "/absent",
+        "SLIPWAY_TLS_KEY": "/absent",
+        "SLIPWAY_TOKEN_FILE": "/absent",
+        "SLIPWAY_ACCESS_LOG": "json",
+    }
+    arguments = [
+        f"--tls-certificate={tmp_path / 'tls.crt'}", f"--tls-key={tmp_path / 'tls.key'}",
+        f"--token-file={tmp_path / 'token'}", "--access-log=off",
+    ]  # fmt: skip
+    with serving(model, env=env, arguments=arguments) as server:
+        assert https_status(server, authority.context()) == 200
+        with pytest.raises(grpc.RpcError) as caught:
+            call(server, authority.root)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert '"protocol"' not in server.log()
+
+
 def test_nothing_of_it_is_imported_unless_it_is_asked_for(model: Path) -> None:
     with serving(model, env={"PYTHONPROFILEIMPORTTIME": "1"}) as server:
         server.infer([1.0, 2.0])
