@@ -42,10 +42,12 @@ class Limits:
 
     Attributes:
         allowed_loss: of the task's score; ``None`` without labels.
+        own_db: least SQNR, where the user bounds closeness without labels.
     """
 
     objective: Objective
     allowed_loss: float | None
+    own_db: float | None = None
 
 
 def rejection(screen: Screen, limits: Limits) -> tuple[str, str] | None:
@@ -61,6 +63,8 @@ def is_promising(screen: Screen, limits: Limits) -> bool:
     """Whether it will likely keep its gate."""
     if screen.sqnr_db >= CLOSE_DB:
         return True
+    if limits.own_db is not None:
+        return screen.sqnr_db >= limits.own_db
     if limits.allowed_loss is None:
         agrees = screen.agreement is not None and screen.agreement >= MIN_AGREEMENT
         return screen.sqnr_db >= NOISE_DB and agrees

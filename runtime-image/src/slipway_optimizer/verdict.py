@@ -26,6 +26,7 @@ MAX_SLOWDOWN: Final = 1.02  # of the upper bound: fp32 against itself reads 0.92
 CLOSE_DB: Final = 30.0  # lost at most 0.15 points in every case measured
 NOISE_DB: Final = 8.0  # below it accuracy was always lost
 MIN_AGREEMENT: Final = 0.99
+_CLOSENESS: Final = (GateMetric.SQNR_DB, GateMetric.COSINE, GateMetric.AGREEMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class _Judged:
                     return wanted, f"{_gate_reason(result)}: {result.message}"
         if facts.name == BASELINE:
             return Verdict.PASSED, "Baseline: the converted model"
-        own_bound = any(gate.metric is GateMetric.SQNR_DB for gate in self.gates)
+        own_bound = any(gate.metric in _CLOSENESS for gate in self.gates)
         if not self.evidence.labelled and not own_bound and not _is_close(facts):
             return Verdict.FAILED, (
                 f"NotClose: SQNR {_db(facts.sqnr_db)} is below {CLOSE_DB:.0f} dB and "

@@ -73,6 +73,7 @@ def test_a_convolutional_model_is_quantised_committed_and_found_again(
     assert hit.artifact == report.artifact
     assert hit.candidates == report.candidates
     assert not (second.work / "candidates").exists()
+    assert "cache hit: all of these are as they were" in second.step(Step.FETCH).output
 
 
 def assert_golden_samples_come_back(

@@ -57,6 +57,8 @@ def test_only_the_hopeless_are_rejected_at_first_sight(
         (screen(16, loss=0.01), LABELLED, True),
         (screen(16, loss=0.02), LABELLED, False),
         (screen(14, loss=0.0), LABELLED, False),
+        (screen(18), Limits(FAST, None, 15.0), True),
+        (screen(14, agreement=1.0), Limits(FAST, None, 15.0), False),
     ],
 )
 def test_closeness_or_labels_make_a_promise(of: Screen, limits: Limits, expected: bool) -> None:

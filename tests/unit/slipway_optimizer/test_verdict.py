@@ -202,6 +202,22 @@ def test_the_price_table_decides_the_cost() -> None:
     assert judgement.picked == "cheap"
 
 
+@pytest.mark.parametrize(
+    ("gate", "picked"),
+    [
+        ({"name": "g", "metric": "cosine", "min": "0.99"}, "rough"),
+        ({"name": "g", "metric": "cosine", "min": "0.9999"}, "fp32"),
+        ({"name": "g", "metric": "sqnr_db", "min": "15"}, "rough"),
+        ({"name": "g", "metric": "size_bytes", "max": "5000"}, "fp32"),
+    ],
+)
+def test_without_labels_a_bound_on_closeness_of_ones_own_replaces_ours(
+    gate: dict[str, str], picked: str
+) -> None:
+    rough = replace(GOOD, name="rough", sqnr_db=18.0, cosine=0.993, agreement=0.5, paired=None)
+    assert decide(rough, evidence=UNLABELLED, gates=(gate,)).picked == picked
+
+
 FIGURES = st.floats(0.01, 3.0, allow_nan=False)
 
 

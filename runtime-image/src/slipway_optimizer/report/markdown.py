@@ -26,6 +26,7 @@ def render(report: OptimizationReport) -> str:
         _LEGEND.format(threads=report.hardware.threads),
         "",
         *_gates(report),
+        *_pick(report),
         "## Inputs",
         "",
         *_inputs(report),
@@ -63,6 +64,30 @@ def _gates(report: OptimizationReport) -> list[str]:
     table = [_row(["gate", "bound", "verdict", "what was found"]), _row(["---"] * 4)]
     table += [_row([g.name, g.bound, g.verdict, g.message]) for g in gates]
     return ["## Gates", "", *table, ""]
+
+
+def _pick(report: OptimizationReport) -> list[str]:
+    """What was found out about the pick alone; the plots are in report.html."""
+    lines = [f"- {c.name} {_WORDS[c.passed]}: {c.detail}" for c in report.checks]
+    if report.capacity is not None:
+        most = report.capacity
+        lines.append(
+            f"- capacity of a replica: {most.rows_per_second:.1f} rows a second with "
+            f"{most.in_flight} in flight"
+        )
+    for found in report.figures:
+        if found.name == report.picked and found.memory_bytes is not None:
+            megabytes = found.memory_bytes / 1e6
+            lines.append(f"- memory {megabytes:.1f} MB, loaded in {found.load_ms or 0:.0f} ms")
+    if report.sensitivity:
+        worst = report.sensitivity[:_MOST_NODES]
+        named = ", ".join(f"`{s.node}` {s.sqnr_db:.1f} dB" for s in worst)
+        lines.append(f"- most sensitive nodes, each quantised alone: {named}")
+    return ["## The pick", "", *lines, ""] if lines else []
+
+
+_MOST_NODES: Final = 5
+_WORDS: Final = {True: "passed", False: "FAILED", None: "does not apply"}
 
 
 def _dataset(report: OptimizationReport) -> str:

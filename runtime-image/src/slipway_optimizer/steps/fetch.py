@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from slipway.artifacts import layout
 from slipway.artifacts.manifest import ArtifactManifest, Hardware
@@ -19,7 +20,8 @@ from slipway_optimizer.gates import check_gates
 from slipway_optimizer.steps.job import Job
 from slipway_optimizer.workdir import FetchRecord
 
-MAX_MANIFEST_BYTES = 4 << 20
+MAX_MANIFEST_BYTES: Final = 4 << 20
+_SHORT: Final = 24
 MAX_FILES = 10_000
 
 
@@ -49,7 +51,8 @@ def fetch(job: Job) -> FetchRecord:
     machine = hardware.detect(request.threads)
     versions = toolchain.versions()
     digests = Digests(source_digest, dataset_digest, loader_digest)
-    key = input_key(request, digests, machine, versions)
+    inputs = key_inputs(request, digests, machine, versions)
+    key = key_of(inputs)
     record = FetchRecord(
         input_key=key,
         source_digest=source_digest,
@@ -60,7 +63,10 @@ def fetch(job: Job) -> FetchRecord:
         cached=not job.plain and _find_manifest(job, key),
         seconds=job.progress.seconds,
     )
-    job.progress.say(f"input key {key[:16]}: cache {'hit' if record.cached else 'miss'}")
+    parts = ", ".join(f"{name} {value}" for name, value in key_parts(inputs).items())
+    why = _HIT if record.cached else _PLAIN if job.plain else _MISS
+    job.progress.say(f"input key {key[:16]} of {parts}")
+    job.progress.say(why)
     work.write(Step.FETCH, record)
     return record
 
@@ -74,13 +80,39 @@ class Digests:
     loader: str | None = None
 
 
-def input_key(
+_HIT: Final = "cache hit: all of these are as they were when the artifact was published"
+_MISS: Final = (
+    "cache miss: nothing is published for all of these together; the part that differs from an "
+    "earlier Job's line is why"
+)
+_PLAIN: Final = "no cache: results go to a plain folder"
+
+
+def key_of(inputs: dict[str, object]) -> str:
+    """64 hex digits that stand for all of the inputs. Pure."""
+    return layout.hex_of(layout.digest_of(layout.canonical(inputs)))
+
+
+def key_parts(inputs: dict[str, object]) -> dict[str, str]:
+    """Each input as itself where it is short, else as eight hex digits. Pure."""
+    return {name: _part(value) for name, value in inputs.items() if value is not None}
+
+
+def _part(value: object) -> str:
+    if isinstance(value, int) or (isinstance(value, str) and len(value) <= _SHORT):
+        return str(value)
+    if isinstance(value, str) and value.startswith("sha256:"):
+        return layout.hex_of(value)[:8]
+    return layout.hex_of(layout.digest_of(layout.canonical(value)))[:8]
+
+
+def key_inputs(
     request: OptimizationRequest,
     digests: Digests,
     machine: Hardware,
     versions: dict[str, str],
-) -> str:
-    """64 hex digits that stand for everything that shapes the result. Pure.
+) -> dict[str, object]:
+    """Everything that shapes the result. Pure.
 
     Where things lie and who may read them are left out: the same bytes are the same input.
 
@@ -92,7 +124,7 @@ def input_key(
     """
     validation = request.validation
     dataset = validation.dataset
-    value = {
+    return {
         "source": digests.source,
         "dataset": digests.dataset,
         "calibrationFraction": None if dataset is None else dataset.calibration_fraction,
@@ -110,7 +142,6 @@ def input_key(
         "toolchain": versions,
         "nodeClass": machine.node_class,
     }
-    return layout.hex_of(layout.digest_of(layout.canonical(value)))
 
 
 def _plain(model: WireModel) -> object:

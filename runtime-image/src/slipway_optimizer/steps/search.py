@@ -35,7 +35,7 @@ from slipway_optimizer.refine import (
 )
 from slipway_optimizer.session import Model
 from slipway_optimizer.steps.job import Job
-from slipway_optimizer.verdict import CLOSE_DB
+from slipway_optimizer.verdict import CLOSE_DB, NOISE_DB
 from slipway_optimizer.workdir import BuiltCandidate, NodeSensitivity
 from slipway_optimizer.worker import WorkerResult, WorkerTask, run_isolated
 
@@ -45,6 +45,7 @@ _SCREEN_ROWS: Final = 32
 _SCREEN_SECONDS: Final = 0.4
 _LABELLED_TARGET_DB: Final = 25.0  # the labels decide the rest
 _BEST_DB: Final = 200.0
+_CLOSENESS: Final = (GateMetric.SQNR_DB, GateMetric.COSINE, GateMetric.AGREEMENT)
 _SENSITIVITY_ROWS: Final = 16
 
 
@@ -107,7 +108,16 @@ class _Search:
 
     @property
     def _limits(self) -> Limits:
-        return Limits(self.job.request.optimization.objective, self._allowed_loss())
+        objective = self.job.request.optimization.objective
+        return Limits(objective, self._allowed_loss(), self._own_db())
+
+    def _own_db(self) -> float | None:
+        """What the user's own gates on closeness ask of SQNR; any of them replaces ours."""
+        gates = self.job.request.validation.gates
+        if self.ground.metric is not None or not any(g.metric in _CLOSENESS for g in gates):
+            return None
+        own = [g.min for g in gates if g.metric is GateMetric.SQNR_DB and g.min is not None]
+        return max([NOISE_DB, *(float(parse_decimal(bound)) for bound in own)])
 
     @property
     def _left(self) -> float:

@@ -9,8 +9,11 @@ from slipway.artifacts.manifest import (
     ValidationReport,
     Verdict,
 )
-from slipway_optimizer.report.document import OptimizationReport
+from slipway_optimizer.knee import Capacity
+from slipway_optimizer.report.document import OptimizationReport, VariantFigures
 from slipway_optimizer.report.markdown import render
+from slipway_optimizer.stability import Check
+from slipway_optimizer.workdir import NodeSensitivity
 
 REPORT = OptimizationReport(
     input_key="0" * 64,
@@ -90,4 +93,25 @@ brackets its upper 95 % bound. A dash is *not measured*.
 - conversion compared with the source: rows 8
 - int8-static not built: too small
 """
+    )
+
+
+def test_what_was_found_of_the_pick_is_listed() -> None:
+    report = REPORT.model_copy(
+        update={
+            "picked": "int8",
+            "figures": (VariantFigures(name="int8", memory_bytes=2_500_000, load_ms=12.0),),
+            "checks": (Check(name="Soak", passed=True, detail="9 runs, 0 errors"),),
+            "capacity": Capacity(in_flight=2, rows_per_second=41.0),
+            "sensitivity": tuple(NodeSensitivity(node=f"n{k}", sqnr_db=k) for k in range(9)),
+        }
+    )
+    text = render(report)
+    assert text[text.index("## The pick") : text.index("## Inputs")] == (
+        "## The pick\n\n"
+        "- Soak passed: 9 runs, 0 errors\n"
+        "- capacity of a replica: 41.0 rows a second with 2 in flight\n"
+        "- memory 2.5 MB, loaded in 12 ms\n"
+        "- most sensitive nodes, each quantised alone: `n0` 0.0 dB, `n1` 1.0 dB, `n2` 2.0 dB, "
+        "`n3` 3.0 dB, `n4` 4.0 dB\n\n"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from slipway.artifacts.manifest import Hardware
 from slipway.tasks import OptimizationRequest
-from slipway_optimizer.steps.fetch import Digests, input_key
+from slipway_optimizer.steps.fetch import Digests, key_inputs, key_of, key_parts
 
 MACHINE = Hardware(
     architecture="x86_64", cpu_model="A", cpu_flags=("avx512_vnni", "fma"), threads=1
@@ -30,7 +30,7 @@ def key(
     machine: Hardware = MACHINE,
     versions: dict[str, str] = VERSIONS,
 ) -> str:
-    return input_key(of or request(), digests, machine, versions)
+    return key_of(key_inputs(of or request(), digests, machine, versions))
 
 
 MORE_CALIBRATION = {"storageUri": "s3://b/d.npz", "calibrationFraction": "0.3"}
@@ -83,3 +83,17 @@ def test_equal_nodes_share_artifacts() -> None:
 )  # fmt: skip
 def test_what_shapes_the_result_is_an_input(other: dict[str, Any]) -> None:
     assert key(**other) != key()
+
+
+def test_two_jobs_lines_show_which_part_differs() -> None:
+    def parts(digest: str, objective: str) -> dict[str, str]:
+        of = request(optimization={"objective": objective})
+        return key_parts(key_inputs(of, Digests(digest), MACHINE, VERSIONS))
+
+    one, other = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+    first = parts(one, "MinSize")
+    assert first["source"] == "11111111"
+    assert (first["nodeClass"], first["threads"]) == ("x86_64+vnni", "1")
+    assert "dataset" not in first
+    assert {k for k, v in parts(other, "MinSize").items() if v != first[k]} == {"source"}
+    assert {k for k, v in parts(one, "MinCost").items() if v != first[k]} == {"optimization"}
