@@ -55,6 +55,20 @@ async def test_an_answer_waits_until_the_client_knows_but_not_for_long() -> None
         assert kinds == [frames.GOAWAY, frames.PING, frames.HEADERS]  # no answer to the PING
 
 
+async def test_the_last_answer_arrives_even_if_it_is_large_and_read_late() -> None:
+    async with serving() as running, connected(running.port) as client:
+        await client.settled()
+        running.leave()
+        client.send(h2.call(1, b"4000000", h2.call_fields(b"/t.T/Large")))
+        client.send(frames.window_update(0, 1 << 24), frames.window_update(1, 1 << 24))
+        await client.next(frames.PING)
+        client.send(ACK)
+        assert await told(client) == (1).to_bytes(4)
+        await asyncio.sleep(0.3)  # by now the server has written all that the system takes
+        assert len((await client.answer(1))[0]) == 4_000_005
+        assert await client.rest() == b""
+
+
 async def test_an_idle_connection_is_told_too() -> None:
     async with serving(GrpcLimits(connection_age=0)) as running, connected(running.port) as client:
         await client.settled()

@@ -100,6 +100,17 @@ def test_what_is_no_hpack_ends_the_connection(block: str, text: str) -> None:
     assert (code, text in message) == (Code.COMPRESSION_ERROR, True), message
 
 
+def test_what_has_left_the_table_cannot_be_referred_to() -> None:
+    decoder = hpack.Decoder(1 << 16)
+    for _ in range(125):
+        decoder.decode(b"\x40\x01a\x01b")  # 34 bytes: 120 of these fit into 4096
+    assert decoder.decode(b"\xff\x36") == ((b"a", b"b"),)  # the 120th
+    with pytest.raises(ConnectionFault, match="beyond the table"):
+        decoder.decode(b"\xff\x37")
+    with pytest.raises(ConnectionFault, match="beyond the table"):
+        decoder.decode(b"\x20\xbe")  # a table of size 0 holds nothing
+
+
 def test_a_bomb_of_references_to_a_large_entry_is_stopped() -> None:
     entry = b"\x40\x01a\x7f\xd1\x0e" + b"x" * 2000  # an entry of 2 KB
     assert failure(entry + b"\xbe" * 60_000) == (Code.ENHANCE_YOUR_CALM, "a header block is a bomb")
