@@ -74,7 +74,8 @@ def difference(expected: Array, answer: Array, *, name: str, what: str) -> float
     both = np.isfinite(wide) & np.isfinite(answer)
     same = (wide == answer) | (np.isnan(wide) & np.isnan(answer))
     scale = max(1.0, float(np.abs(wide[both]).max(initial=0.0)))
-    distance = np.where(same, 0.0, np.where(both, np.abs(wide - answer) / scale, np.inf))
+    with np.errstate(invalid="ignore"):  # infinity less itself is judged by ``same``
+        distance = np.where(same, 0.0, np.where(both, np.abs(wide - answer) / scale, np.inf))
     worst = float(distance.max(initial=0.0))
     if worst > TOLERANCE:
         raise Refused(
