@@ -1,7 +1,7 @@
 import asyncio
 import threading
-import time
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pytest
@@ -182,21 +182,35 @@ async def test_an_answer_that_cannot_be_delivered_loses_no_other() -> None:
     assert isinstance(problems[0]["exception"], KeyError)
 
 
+class Clocked:
+    """The running loop, by a clock that only the model moves."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.now = 0.0
+        self.call_soon = loop.call_soon
+        self.call_soon_threadsafe = loop.call_soon_threadsafe
+
+    def time(self) -> float:
+        return self.now
+
+
 async def runs_on_the_loop(*values: int) -> list[bool]:
-    """Which runs were on the loop; the model is slow (or the process paused) on nines, and far
-    slower on eights.
-    """
+    """Which runs were on the loop; the model is slow on nines, and far slower on eights."""
     threads: list[threading.Thread] = []
+    loop = Clocked()
 
     def slow_for_nines(feeds: Mapping[str, Array]) -> list[Array]:
         threads.append(threading.current_thread())
-        if feeds["x"][0, 0] == 9:
-            time.sleep(0.025)
-        if feeds["x"][0, 0] == 8:
-            time.sleep(0.26)
+        loop.now += {9.0: 0.025, 8.0: 0.26}.get(float(feeds["x"][0, 0]), 0.0)
         return double(feeds)
 
-    target = batcher(FakeSession(slow_for_nines), BatchPolicy(max_rows=1, inline=True))
+    target = Batcher(
+        FakeSession(slow_for_nines),
+        BatchPolicy(max_rows=1, inline=True),
+        limits=QueueLimits(),
+        loop=cast("asyncio.AbstractEventLoop", loop),
+    )
     for value in values:
         (waiter,) = submitted(target, Waiter(rows(value)))
         assert await waiter.value() == 2 * value
