@@ -54,7 +54,7 @@ class Facts:
         paired: its difference from the baseline, ``None`` for the baseline itself.
         sqnr_db: of the judged output against the baseline's; infinite when equal.
         agreement: share of equal answers.
-        cosine: the least of any row's with the baseline's.
+        cosine: the mean of rows with the baseline's.
         scores: the label metrics beside ``score``.
         ratio, ratio_upper: of latency, 1.0 for the baseline.
         p99_ms, samples_ms: of the same runs as ``p95_ms``.

@@ -119,7 +119,7 @@ def sqnr_db(reference: Array, candidate: Array) -> float:
 
 
 def cosine(reference: Array, candidate: Array) -> float | None:
-    """The least cosine of any row with its counterpart; ``None`` unless both are floats.
+    """The mean cosine of rows with their counterparts; ``None`` unless both are floats.
 
     Worked example: (1, 0) against (1, 1) -> 0.7071. A row of zeros counts as 1 when both are zero.
     """
@@ -130,7 +130,7 @@ def cosine(reference: Array, candidate: Array) -> float | None:
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     equal = (ours == theirs).all(axis=1)
     cosines = np.where(equal, 1.0, (ours * theirs).sum(axis=1) / np.where(lengths, lengths, 1.0))
-    return float(cosines.min())
+    return float(cosines.mean())
 
 
 def agreement(reference: Array, candidate: Array) -> float | None:

@@ -10,6 +10,7 @@ from slipway_optimizer.metrics import (
     absolute_errors,
     agreement,
     correctness,
+    cosine,
     first_nonfinite,
     paired,
     sqnr_db,
@@ -97,3 +98,12 @@ def test_the_first_row_with_nan_or_infinity_is_found() -> None:
     values[2, 1] = np.inf
     values[3, 0] = np.nan
     assert first_nonfinite(values) == 2
+
+
+def test_the_cosine_is_the_mean_of_rows() -> None:
+    ours = np.array([[1.0, 0.0], [2.0, 2.0], [0.0, 0.0]])
+    theirs = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
+    assert cosine(ours, theirs) == pytest.approx((np.sqrt(0.5) + 1 + 1) / 3)
+    assert cosine(ours, theirs.astype(int)) == pytest.approx((np.sqrt(0.5) + 1 + 1) / 3)
+    assert cosine(ours.astype(int), theirs) is None
+    assert cosine(ours, theirs[:2]) is None

@@ -23,7 +23,7 @@ class VariantFigures(WireModel):
 
     Attributes:
         scores: label metric -> value.
-        agreement: share of answers equal to fp32's; ``cosine`` is the least of any row's.
+        agreement: share of answers equal to fp32's; ``cosine`` is the mean of rows with fp32's.
         throughput: rows a second with as many rows at once as it takes, up to 8.
         memory_bytes: resident, of the loaded model. ``load_ms``: from file to session.
         samples_ms: single runs, in order.
