@@ -76,10 +76,11 @@ class Space:
         }
         return self.magika(name, model=model, **{**changes, **spec})
 
-    def digits(self, name: str, *, model: str = "digits", **spec: Any) -> Json:
+    def digits(self, name: str, *, model: str = "digits.skops", **spec: Any) -> Json:
         """A ModelDeployment of the scikit-learn example: a request costs next to nothing."""
+        kind = "lightgbm" if "lightgbm" in model else "sklearn"
         base = {
-            "model": _model("sklearn", self.files.uris[f"{model}.skops"]),
+            "model": _model(kind, self.files.uris[model]),
             "validation": {
                 "dataset": _dataset(self.files.uris["digits.npz"]),
                 "gates": GATES,

@@ -107,3 +107,11 @@ def test_scikit_learn_is_converted_and_checked_against_its_own_predictions(
     assert "conversion" in json.dumps(report).lower()
     pod = optimizer_pod(space, "digits")
     assert pod["spec"]["containers"][0]["image"] == images.optimizer_classic
+
+
+def test_lightgbm_finds_what_it_needs_in_the_same_image(space: Space, images: Images) -> None:
+    space.apply(space.digits("forest", model="digits.lightgbm.txt"))
+    status = space.healthy("forest", seconds=180)["status"]
+    assert "accuracy 0.9" in status["stable"]["validation"]["message"]
+    pod = optimizer_pod(space, "forest")
+    assert pod["spec"]["containers"][0]["image"] == images.optimizer_classic

@@ -47,7 +47,7 @@ def test_a_new_version_takes_over_step_by_step_without_a_failed_request(space: S
     old = space.healthy("digits")["status"]["stable"]["revision"]
 
     with space.load("digits", Mix.half_kept(RATE)) as load:
-        since = space.apply(space.digits("digits", model="digits-2", **SPEC))
+        since = space.apply(space.digits("digits", model="digits-2.skops", **SPEC))
         space.watch.wait("digits", lambda state: at_weight(state, 50), seconds=200, since=since)
         canary = space.status("digits")["canary"]["revision"]
         before = identities(space.kubectl.list("pods", labels=_servers_of(canary)))
@@ -149,7 +149,7 @@ def test_promote_by_hand_after_an_endless_pause(space: Space) -> None:
     spec = {**SPEC, "replicas": 1, "rollout": {"canary": {"steps": steps, "analysis": ANALYSIS}}}
     space.apply(space.digits("digits", **spec))
     space.healthy("digits")
-    since = space.apply(space.digits("digits", model="digits-2", **spec))
+    since = space.apply(space.digits("digits", model="digits-2.skops", **spec))
     paused = space.watch.wait(
         "digits", lambda state: (state.get("status") or {}).get("phase") == "Paused", since=since
     )

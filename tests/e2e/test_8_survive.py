@@ -41,7 +41,7 @@ def test_kills_of_the_operator_at_random_change_nothing_of_what_it_does(
     chance = random.Random(SEED)
     jobs: dict[str, set[str]] = defaultdict(set)
     kills = 0
-    versions = ["digits-2", "digits"]
+    versions = ["digits-2.skops", "digits.skops"]
     with space.load("digits", Mix.half_kept(40)) as load:
         while kills < KILLS:
             model = versions[kills % 2]
@@ -148,7 +148,7 @@ def test_a_store_that_is_down_is_waited_for_and_what_serves_goes_on(space: Space
     space.healthy("serving")
     try:
         space.store.stop()
-        since = space.apply(space.digits("waiting", model="digits-2"))
+        since = space.apply(space.digits("waiting", model="digits-2.skops"))
         with space.load("serving", Mix.only("http-new", 20.0)) as load:
             _restart_container(space, "serving")
             state = space.watch.wait(

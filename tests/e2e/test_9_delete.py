@@ -41,7 +41,7 @@ def test_children_go_with_their_resource(space: Space) -> None:
 def test_a_namespace_with_models_can_be_deleted(space: Space) -> None:
     space.apply(space.digits("digits", **PLAIN))
     space.healthy("digits")
-    space.apply(space.digits("under-way", model="digits-2"))
+    space.apply(space.digits("under-way", model="digits-2.skops"))
     Kubectl()("delete", "namespace", space.name, "--wait=false")
     eventually(
         "without the namespace", lambda: space.name not in Kubectl().names("ns"), seconds=120

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import onnx
 import skops.io
@@ -24,7 +25,8 @@ MAGIKA_WIDTH = 2048
 
 def write(folder: Path) -> None:
     """Write every file: ``v1.onnx``, ``v2.onnx``, ``v3-nan.onnx``, ``v3-slow.onnx``,
-    ``bad.onnx``, ``magika.npz``, ``digits.skops``, ``digits.npz`` and ``digits-2.skops``.
+    ``bad.onnx``, ``magika.npz``, ``digits.skops``, ``digits.npz``, ``digits-2.skops`` and
+    ``digits.lightgbm.txt``.
     """
     examples = REPOSITORY / "examples"
     for script, output in (
@@ -35,6 +37,7 @@ def write(folder: Path) -> None:
         subprocess.run([sys.executable, str(examples / script), str(output)], check=True)
     _write_bad(folder / "v1.onnx", folder / "bad.onnx")
     _write_second_digits(folder)
+    _write_lightgbm(folder / "digits.lightgbm.txt")
 
 
 def _write_bad(good: Path, bad: Path) -> None:
@@ -62,6 +65,14 @@ def _write_second_digits(folder: Path) -> None:
     )
     second.set_params(logisticregression__C=0.8).fit(train, labels)
     skops.io.dump(second, folder / "digits-2.skops")
+
+
+def _write_lightgbm(path: Path) -> None:
+    """A small forest for the same digits, in LightGBM's own format."""
+    pixels, digits = load_digits(return_X_y=True)
+    options = {"objective": "multiclass", "num_class": 10, "num_leaves": 8, "verbose": -1}
+    data = lightgbm.Dataset(pixels, digits)
+    lightgbm.train({**options, "num_threads": 1}, data, num_boost_round=20).save_model(path)
 
 
 def digits_row(folder: Path) -> np.ndarray[Any, Any]:

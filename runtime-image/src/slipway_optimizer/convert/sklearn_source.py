@@ -5,9 +5,9 @@ starts with a text vectoriser. What comes out is compared with the estimator's o
 difference is a failure.
 """
 
-import contextlib
 import importlib
 import pickle
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -203,7 +203,10 @@ def _register_histograms() -> None:
 
 
 def _register_boosters() -> None:
-    """Let XGBoost's and LightGBM's estimators be the end of a pipeline."""
+    """Let XGBoost's and LightGBM's estimators be the end of a pipeline.
+
+    Who loaded a pipeline with one of them has imported its library; nobody else needs it.
+    """
     from skl2onnx import update_registered_converter
     from skl2onnx.common import shape_calculator as shapes
 
@@ -214,8 +217,8 @@ def _register_boosters() -> None:
          "convert_lightgbm"),
     )  # fmt: skip
     for package, prefix, module, function in pairs:
-        with contextlib.suppress(ImportError):
-            library = importlib.import_module(package)
+        library = sys.modules.get(package)
+        if library is not None:
             converter = getattr(importlib.import_module(module), function)
             update_registered_converter(
                 getattr(library, f"{prefix}Classifier"),
