@@ -26,7 +26,7 @@ _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code."""
-    parser = argparse.ArgumentParser(prog="slipway-optimizer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="slipway", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     job = commands.add_parser("job", help="one step of the optimization Job")
     job.add_argument("step", choices=[step.value for step in Step])

@@ -13,6 +13,7 @@ from slipway_optimizer.failures import Refused
 from slipway_optimizer.tensors import DYNAMIC, Signature
 
 _MAX_BYTES: Final = 2 << 30  # what one protobuf message can hold
+_SMALL_TENSOR: Final = 1 << 10  # bytes; smaller ones stay in the graph
 _RUNTIME_DOMAINS: Final = frozenset({"com.microsoft", "com.microsoft.nchwc"})
 _DATATYPES: Final[dict[int, str]] = {
     onnx.TensorProto.BOOL: "BOOL",
@@ -41,6 +42,29 @@ def load(path: Path) -> onnx.ModelProto:
     _refuse_external_data(model)
     _refuse_unknown_operators(model)
     return model
+
+
+def weights_beside(source: Path, target: Path) -> Path | None:
+    """Write a model so that its weights lie in one file beside it, for servers to map.
+
+    Args:
+        source: a model in one piece, which was loaded before.
+        target: the graph; its weights go into ``{target}.data``.
+
+    Returns:
+        The file with the weights; ``None`` when the model has none that could leave it.
+    """
+    data = target.with_name(f"{target.name}.data")
+    data.unlink(missing_ok=True)  # onnx would append
+    onnx.save_model(
+        onnx.load(source),
+        target,
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=data.name,
+        size_threshold=_SMALL_TENSOR,
+    )
+    return data if data.exists() else None
 
 
 def _parsed(path: Path) -> onnx.ModelProto:

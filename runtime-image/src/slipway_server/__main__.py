@@ -30,8 +30,8 @@ Serve ONNX models: Open Inference Protocol v2 (REST and gRPC), KServe V1, Tensor
 TorchServe and MindSpore Serving REST, Prometheus metrics. docs/serving.md has an example of each.
 
 Without arguments the model is the one that the pod's request file names (SLIPWAY_REQUEST_FILE).
-By hand: python -m slipway_server serve ./artifact --name iris
-Several: python -m slipway_server serve --model a=./first --model b=./second
+By hand: slipway serve ./artifact --name iris
+Several: slipway serve --model a=./first --model b=./second
 """
 
 
@@ -116,7 +116,7 @@ def _terminate(report: str, env: Mapping[str, str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m slipway_server",
+        prog="slipway",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

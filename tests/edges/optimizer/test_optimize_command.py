@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from slipway.artifacts import layout
-from slipway.artifacts.manifest import ArtifactManifest
+from slipway.artifacts.manifest import ArtifactManifest, FileRole
+from tests.support.server import serving
 from tests.support.small_models import classifier, model_of, rows, save, save_rows
 
 
@@ -177,3 +178,29 @@ def test_a_sweep_prints_one_line_for_each_model_whatever_it_is(small: Path, tmp_
 def test_a_sweep_of_nothing_says_what_it_looks_for(tmp_path: Path) -> None:
     done = optimize("--sweep", tmp_path, "--output", tmp_path / "out")
     assert (done.returncode, "no model below" in done.stderr) == (65, True)
+
+
+def test_a_large_model_is_published_with_its_weights_beside_it_and_served(tmp_path: Path) -> None:
+    width = 5_900  # 139 MB of weights
+    weights = np.random.default_rng(0).standard_normal((width, width)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "large",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", width])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", width])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "m.onnx")
+    out = tmp_path / "out"
+    done = optimize("--model", tmp_path / "m.onnx", "--output", out, "--mode", "ConvertOnly")
+    assert done.returncode == 0, done.stderr
+    manifest = ArtifactManifest.model_validate_json((out / layout.MANIFEST).read_bytes())
+    assert manifest.file(FileRole.EXTERNAL_DATA).name == layout.MODEL_DATA
+    assert manifest.file(FileRole.MODEL).size_bytes < 10_000
+    with serving(out) as server:
+        status, answer, _ = server.infer([1.0] * width)
+    assert status == 200
+    found = np.array(answer["outputs"][0]["data"])
+    np.testing.assert_allclose(found, weights.sum(axis=0), rtol=1e-3, atol=1e-2)

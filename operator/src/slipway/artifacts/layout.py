@@ -21,6 +21,7 @@ from slipway.errors import Invalid
 
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
+MODEL_DATA: Final = "model.onnx.data"
 GOLDEN: Final = "golden.npz"
 FEEDS: Final = "feeds.npz"
 REPORT_JSON: Final = "report.json"

@@ -48,6 +48,8 @@ from slipway_optimizer.worker import WorkerTask, run_isolated
 GOLDEN_SAMPLES: Final = 64
 FEEDS: Final = 256
 _SPLIT_ROWS: Final = 8
+# From this size on, servers map the weights: they answer sooner and hold them once.
+_LARGE_BYTES: Final = 128 << 20
 _SPLIT_TIMEOUT: Final = 600.0
 NO_VARIANT: Final = "none"
 
@@ -93,7 +95,7 @@ def assemble(job: Job, outcome: Outcome) -> None:
 def _write_model(job: Job, outcome: Outcome, picked: str) -> list[tuple[str, FileRole]]:
     folder, rows = job.work.artifact, outcome.rows.judging
     built = {c.recipe.name: c.file for c in outcome.built.candidates}
-    shutil.copyfile(job.work.candidates / (built[picked] or ""), folder / layout.MODEL)
+    parts = _write_parts(job.work.candidates / (built[picked] or ""), folder / layout.MODEL)
     model = Model(folder / layout.MODEL, threads=job.request.threads)
     golden = take(rows.inputs, slice(0, GOLDEN_SAMPLES))
     answers = model.run_rows(golden)
@@ -102,11 +104,17 @@ def _write_model(job: Job, outcome: Outcome, picked: str) -> list[tuple[str, Fil
     )
     feeds = take(rows.inputs, slice(0, FEEDS))
     save_npz(folder / layout.FEEDS, _prefixed(INPUT_PREFIX, feeds))
-    return [
-        (layout.MODEL, FileRole.MODEL),
-        (layout.GOLDEN, FileRole.GOLDEN),
-        (layout.FEEDS, FileRole.FEEDS),
-    ]
+    return [*parts, (layout.GOLDEN, FileRole.GOLDEN), (layout.FEEDS, FileRole.FEEDS)]
+
+
+def _write_parts(built: Path, target: Path) -> list[tuple[str, FileRole]]:
+    """The model as it is published: a large one with its weights beside it."""
+    parts = [(target.name, FileRole.MODEL)]
+    if built.stat().st_size < _LARGE_BYTES:
+        shutil.copyfile(built, target)
+    elif graph.weights_beside(built, target) is not None:
+        parts.append((layout.MODEL_DATA, FileRole.EXTERNAL_DATA))
+    return parts
 
 
 def _prefixed(prefix: str, arrays: Arrays) -> Arrays:

@@ -84,7 +84,9 @@ def _check(job: Job, file: ArtifactFile) -> None:
 def _copy(job: Job, manifest: ArtifactManifest) -> None:
     folder = Path(unquote(urlsplit(job.request.artifacts_uri).path))
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in (layout.MANIFEST, layout.MODEL, layout.GOLDEN, layout.FEEDS):
+    for stale in (
+        layout.MANIFEST, layout.MODEL, layout.MODEL_DATA, layout.GOLDEN, layout.FEEDS,
+    ):  # fmt: skip
         (folder / stale).unlink(missing_ok=True)
     for part in folder.glob("stage-*.onnx"):
         part.unlink()
