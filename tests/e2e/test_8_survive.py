@@ -129,7 +129,7 @@ def test_what_cannot_be_read_is_named_with_a_remedy_and_mended_by_itself(space: 
         assert words in status["message"], status["message"]
         assert "next at" in status["message"]
         tell(f"{name}: {status['message']}")
-    for name, words in (("corrupt", "ONNX"), ("pinned", "digest")):
+    for name, words in (("corrupt", "not readable as onnx"), ("pinned", "digest")):
         final = space.watch.wait(name, lambda r: bool(condition(r, "Stalled")), seconds=150)
         assert final["status"]["phase"] == "Degraded"
         assert words in final["status"]["message"], final["status"]["message"]
