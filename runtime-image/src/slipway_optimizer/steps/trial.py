@@ -32,8 +32,8 @@ from slipway_optimizer.verdict import Judgement, judge, source_refusal
 from slipway_optimizer.workdir import BuildRecord, BuiltCandidate
 from slipway_optimizer.worker import WorkerTask, run_isolated
 
-_SOAK_SECONDS: Final = 1.0
-_LOAD_SECONDS: Final = 0.3
+_SOAK_SECONDS: Final = 0.5
+_LOAD_SECONDS: Final = 0.15
 _NO_SEARCH: Final = 0.3  # of the effort, where the user has decided already
 _WEIGH_TIMEOUT: Final = 300.0
 _WEIGH_ROWS: Final = 8

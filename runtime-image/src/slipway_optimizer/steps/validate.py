@@ -14,7 +14,7 @@ from slipway_optimizer.steps.rows import Answers, judged_output, load_rows
 from slipway_optimizer.steps.trial import Trial
 from slipway_optimizer.workdir import BuildRecord, FetchRecord, ValidateRecord
 
-_SECONDS_EACH: Final = 1.25
+_SECONDS_EACH: Final = 0.5
 
 
 def validate(job: Job) -> None:
