@@ -68,7 +68,7 @@ def gone(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def close(process: subprocess.Popen[bytes]) -> bytes:
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     return errors
 
 
