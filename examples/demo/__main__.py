@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from examples.demo.load import Counts, Load
 from slipway.api.v1alpha1.resource import parse_status
 from slipway.api.v1alpha1.status import Status
 from slipway.errors import SlipwayError
+from slipway.interrupts import on_interrupt
 from slipway_cli.commands.local import Follower, read
 from slipway_cli.output import Output
 from slipway_local.session import LocalSession, local_session
@@ -135,8 +135,7 @@ async def tell(run_dir: Path, output: Output) -> None:
     began = time.monotonic()
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    on_interrupt(task.cancel)
     async with local_session(run_dir) as session:
         output.line(f"Slipway runs in this process, ready after {time.monotonic() - began:.1f} s")
         story = Story(session, output)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
 from contextlib import AsyncExitStack
 from typing import Final
@@ -14,6 +13,7 @@ from aiohttp import web
 from slipway import contract
 from slipway.contract import ExitCode, OperatorEnv
 from slipway.errors import Invalid, NotFound, SlipwayError
+from slipway.interrupts import on_interrupt
 from slipway_operator import handlers, settings
 from slipway_operator.control.elector import Elector
 from slipway_operator.control.health import Vitals, application
@@ -76,8 +76,7 @@ async def run(found: settings.Settings) -> int:
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_interrupt(stop.set)
     metrics = OperatorMetrics()
     async with AsyncExitStack() as stack:
         lease_client = await stack.enter_async_context(KubeClient(await load_configuration()))

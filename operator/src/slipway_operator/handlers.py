@@ -5,13 +5,13 @@ object's annotations can mislead it. What it misses across a relist, the manager
 """
 
 import asyncio
-import signal
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, cast
 
 import kopf
 
 from slipway import contract
+from slipway.interrupts import on_interrupt
 from slipway_operator.kube.cluster import WatchEvent
 
 _BACKOFFS = (1.0, 2.0, 5.0, 10.0)
@@ -100,8 +100,7 @@ async def serve(
         stop_flag=stop_flag,
     )
     # kopf has just taken the signals for itself: they would end its watch and nothing else.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop_flag.set)
+    on_interrupt(stop_flag.set)
     # At its end kopf waits 5 s for every task of the process that is younger than itself, then
     # cancels it. Ours are none of its business.
     await kopf.run_tasks(tasks, ignored=_AllTasks())

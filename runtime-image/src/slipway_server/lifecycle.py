@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from slipway.errors import Invalid, SlipwayError
+from slipway.interrupts import on_interrupt
 from slipway_server import cpu
 from slipway_server.doors.guard import TokenGuard
 from slipway_server.doors.rest import RestDoor
@@ -70,7 +71,6 @@ async def serve(settings: ServerSettings, started: float) -> None:
     except Invalid as error:
         raise StartFailed("SettingsInvalid", error) from error
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
         if stop.is_set():
@@ -78,8 +78,7 @@ async def serve(settings: ServerSettings, started: float) -> None:
             os._exit(128 + signal.SIGTERM)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+    on_interrupt(on_signal)
     stopped = asyncio.ensure_future(stop.wait())
     starting = asyncio.ensure_future(server.start())
     try:
@@ -106,7 +105,7 @@ class _Server:
         self._guard = None if access.token is None else TokenGuard(access.token)
         self._observers = _observers(access)
         self._state = State([served.identity for served in settings.models])
-        self._rest = RestDoor(self._state, clock=self._loop.time, guard=self._guard)
+        self._rest = RestDoor(self._state, clock=time.monotonic, guard=self._guard)
         self._http = HttpServer(
             self._rest.handle,
             self._rest.refuse,
@@ -202,9 +201,7 @@ class _Server:
         from slipway_server.protocol import raw_contents
         from slipway_server.transport.rpc import GrpcLimits, Methods
 
-        self._grpc = GrpcDoor(
-            self._state, clock=self._loop.time, observer=together(self._observers)
-        )
+        self._grpc = GrpcDoor(self._state, clock=time.monotonic, observer=together(self._observers))
         limits = GrpcLimits(
             buffered=self._http.limits.buffered,
             connection_age=settings.concurrency.max_connection_age_seconds,
@@ -242,7 +239,7 @@ class _Server:
         )
         signature = Signature(identity, session.inputs, session.outputs)
         limits = QueueLimits(requests=concurrency.max_queued)
-        batcher = Batcher(session, prepared.policy, limits=limits, loop=self._loop)
+        batcher = Batcher(session, prepared.policy, limits=limits, metrics=model.metrics.runs)
         model.metrics.describe(
             revision=identity.version, variant=prepared.variant, digest=identity.digest
         )
@@ -267,7 +264,7 @@ class _Server:
         """Answer requests that are late even while the model is busy."""
         for model in self._state.models:
             if model.plane is not None:
-                model.plane.expire(self._loop.time())
+                model.plane.expire(time.monotonic())
         self._ticker = self._loop.call_later(_TICK_SECONDS, self._tick)
 
 

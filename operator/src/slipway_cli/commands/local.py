@@ -1,7 +1,6 @@
 """``slipway local run``: apply files to a cluster inside this process and show what happens."""
 
 import asyncio
-import signal
 from argparse import Namespace
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from slipway.api.v1alpha1.resource import parse_status
 from slipway.api.v1alpha1.status import Phase, Status
 from slipway.errors import Invalid, NotFound
+from slipway.interrupts import on_interrupt
 from slipway_cli import view
 from slipway_cli.commands.show import settled
 from slipway_cli.output import Output, load_yaml
@@ -32,8 +32,7 @@ async def run(output: Output, args: Namespace) -> int:
         raise Invalid(f"no ModelDeployment in {', '.join(args.file)}")
     run_dir = Path(args.dir) if args.dir else Path(".slipway")
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_interrupt(stop.set)
     async with local_session(run_dir) as session:
         await session.apply(objects)
         follower = Follower(session, output, names(objects))
