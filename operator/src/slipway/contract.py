@@ -164,9 +164,10 @@ class ExitCode(IntEnum):
 
 
 class ServerMetric(StrEnum):
-    """Metric names of the inference server that the operator also reads.
+    """Metric names of the inference server; the operator reads the first ones, too.
 
-    All are labelled ``model``; the request ones also ``door`` (rest, grpc, ...) and ``code``.
+    All are labelled ``model``, the request ones also ``door`` (rest, grpc, ...) and ``code``; those
+    of the process and its container, which all models share, have no label.
     """
 
     REQUESTS = "slipway_requests_total"  # label outcome: success | client_error | server_error
@@ -176,6 +177,17 @@ class ServerMetric(StrEnum):
     QUEUED = "slipway_requests_queued"
     INFO = "slipway_model_info"  # 1; labels revision, variant, digest
     STARTUP = "slipway_startup_seconds"  # label phase: download, load, warmup, golden, ...
+    QUEUE = "slipway_queue_duration_seconds"  # histogram, of requests that came to a run
+    RUN = "slipway_run_duration_seconds"  # histogram, of runs: some requests share one
+    ROWS = "slipway_run_rows"  # histogram, of runs
+    CPU = "process_cpu_seconds_total"  # as Prometheus' own clients call it, and the next
+    RESIDENT = "process_resident_memory_bytes"
+    WORKING_SET = "slipway_container_working_set_bytes"  # as the kubelet counts it
+    MEMORY_LIMIT = "slipway_container_memory_limit_bytes"
+    CPU_LIMIT = "slipway_container_cpu_limit_cores"
+    PERIODS = "slipway_container_cpu_periods_total"
+    THROTTLED_PERIODS = "slipway_container_cpu_throttled_periods_total"
+    THROTTLED = "slipway_container_cpu_throttled_seconds_total"
 
 
 class Outcome(StrEnum):
@@ -193,6 +205,13 @@ LATENCY_BUCKETS_SECONDS: Final = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
 )  # fmt: skip
+
+# Of queues and runs: a small model runs for less than a tenth of a millisecond.
+RUN_BUCKETS_SECONDS: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 5.0, 10.0,
+)  # fmt: skip
+ROW_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Header(StrEnum):

@@ -25,6 +25,7 @@ class Job:
         size: bytes that it holds while it waits.
         deadline: on the clock of the batcher, after which nobody wants the answer.
         done: called once with the answer; ``None`` when nobody waits any more.
+        since: when it began to wait; set by the batcher.
     """
 
     feeds: dict[str, Array]
@@ -33,6 +34,7 @@ class Job:
     size: int
     deadline: float
     done: Done | None
+    since: float = 0.0
 
 
 def run_together(run: Run, jobs: Sequence[Job], outputs: Sequence[TensorSpec]) -> list[Outcome]:

@@ -6,7 +6,9 @@ other on one worker thread, so that the loop keeps reading, answering and probin
 
 import asyncio
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final
@@ -14,6 +16,7 @@ from typing import Final
 from slipway_server.batch import Job, Outcome, run_together
 from slipway_server.engine import Session
 from slipway_server.errors import DeadlineExpired, Overloaded
+from slipway_server.metrics import RunMetrics
 
 _LOOP_SHARE_SECONDS: Final = 0.005  # inline runs give the loop a turn after this time
 _TOO_LONG_SECONDS: Final = 0.02  # of an inline run
@@ -47,7 +50,7 @@ class QueueLimits:
 
 
 class Batcher:
-    """Runs jobs of one session, in order of arrival. Lives on one event loop."""
+    """Runs jobs of one session, in order of arrival. Lives on the running event loop."""
 
     def __init__(
         self,
@@ -55,13 +58,25 @@ class Batcher:
         policy: BatchPolicy,
         *,
         limits: QueueLimits,
-        loop: asyncio.AbstractEventLoop,
+        metrics: RunMetrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Begin.
+
+        Args:
+            session: loaded.
+            policy: how to run it.
+            limits: of what waits.
+            metrics: told of waits and runs.
+            clock: of deadlines. Not the loop's own, whose steps are milliseconds with uvloop.
+        """
         self._session = session
         self._outputs = session.outputs
         self._policy = policy
         self._limits = limits
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._metrics = metrics or RunMetrics()
         self._queue: deque[Job] = deque()
         self._size = 0
         self._running: list[Job] = []
@@ -93,6 +108,7 @@ class Batcher:
             raise Overloaded(
                 f"{len(queue)} requests wait already: retry later or add replicas", retry_after=1.0
             )
+        job.since = self._clock()
         queue.append(job)
         self._size += job.size
         if not self._scheduled and not self._running:
@@ -114,19 +130,22 @@ class Batcher:
         if not self._inline:
             self._start()
             return
-        start = before = self._loop.time()
-        while jobs := self._take():
+        start = now = self._clock()
+        while jobs := self._take(now):
             outcomes = run_together(self._session.run, jobs, self._outputs)
-            after = self._loop.time()
-            self._long = self._long + 1 if after - before > _TOO_LONG_SECONDS else 0
-            if self._long == _TOO_MANY or after - before > _FAR_TOO_LONG_SECONDS:
+            took = self._clock() - now
+            self._metrics.seconds.add(took)
+            self._long = self._long + 1 if took > _TOO_LONG_SECONDS else 0
+            if self._long == _TOO_MANY or took > _FAR_TOO_LONG_SECONDS:
                 self._leave_loop()
             self._deliver(jobs, outcomes)
-            if self._queue and (after - start > _LOOP_SHARE_SECONDS or not self._inline):
+            if not self._queue:
+                return
+            now = self._clock()
+            if now - start > _LOOP_SHARE_SECONDS or not self._inline:
                 self._scheduled = True
                 self._loop.call_soon(self._tick)
                 return
-            before = after
 
     def _leave_loop(self) -> None:
         """Run on a thread from now on.
@@ -138,33 +157,36 @@ class Batcher:
         threading.Thread(target=self._work, name="model", daemon=True).start()
 
     def _start(self) -> None:
-        if not self._running and (jobs := self._take()):
+        if not self._running and (jobs := self._take(self._clock())):
             self._running = jobs
             self._inbox.put(jobs)
 
     def _work(self) -> None:
         while jobs := self._inbox.get():
             outcomes: list[Outcome]
+            start = self._clock()
             try:
                 outcomes = run_together(self._session.run, jobs, self._outputs)
             except BaseException as error:  # noqa: BLE001 - top of a thread: the door reports it
                 outcomes = [error] * len(jobs)
+            took = self._clock() - start
             try:
-                self._loop.call_soon_threadsafe(self._finished, jobs, outcomes)
+                self._loop.call_soon_threadsafe(self._finished, jobs, outcomes, took)
             except RuntimeError:
                 return  # the loop is closed: the process ends
 
-    def _finished(self, jobs: list[Job], outcomes: list[Outcome]) -> None:
+    def _finished(self, jobs: list[Job], outcomes: list[Outcome], seconds: float) -> None:
         self._running = []
+        self._metrics.seconds.add(seconds)
         self._start()  # keep the model busy first, then write the answers
         self._deliver(jobs, outcomes)
 
-    def _take(self) -> list[Job]:
+    def _take(self, now: float) -> list[Job]:
         """The next jobs that share a run: the oldest, and those of its key that fit."""
         queue, rows = self._queue, 0
         taken: list[Job] = []
         skipped: list[Job] = []
-        now = self._loop.time()
+        waited = self._metrics.queue.add
         key = None
         while queue:
             job = queue.popleft()
@@ -179,11 +201,14 @@ class Batcher:
                 skipped.append(job)
                 continue
             taken.append(job)
+            waited(now - job.since)
             rows += job.rows
             self._size -= job.size
             if key is None or rows >= self._policy.max_rows:
                 break
         queue.extendleft(reversed(skipped))
+        if taken:
+            self._metrics.rows.add(rows)
         return taken
 
     def _deliver(self, jobs: list[Job], outcomes: list[Outcome]) -> None:

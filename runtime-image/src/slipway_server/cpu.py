@@ -5,23 +5,23 @@ import os
 from pathlib import Path
 from typing import Final
 
-_ROOT: Final = Path("/sys/fs/cgroup")
+CGROUP: Final = Path("/sys/fs/cgroup")
 _UNLIMITED: Final = 1 << 50
 
 
-def threads(root: Path = _ROOT) -> int:
+def threads(root: Path = CGROUP) -> int:
     """Threads that the CPU limit can keep busy: the limit rounded up, at most the usable CPUs."""
     usable = len(os.sched_getaffinity(0))
     limit = cpu_limit(root)
     return usable if limit is None else max(1, min(usable, math.ceil(limit)))
 
 
-def cpu_limit(root: Path = _ROOT) -> float | None:
+def cpu_limit(root: Path = CGROUP) -> float | None:
     """CPUs by the cgroup's quota, or ``None`` when there is no quota."""
-    quota, _, period = _read(root / "cpu.max").partition(" ")
+    quota, _, period = read(root / "cpu.max").partition(" ")
     if not quota:
-        quota = _read(root / "cpu" / "cpu.cfs_quota_us")
-        period = _read(root / "cpu" / "cpu.cfs_period_us")
+        quota = read(root / "cpu" / "cpu.cfs_quota_us")
+        period = read(root / "cpu" / "cpu.cfs_period_us")
     try:
         limit = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):
@@ -29,9 +29,9 @@ def cpu_limit(root: Path = _ROOT) -> float | None:
     return limit if limit > 0 else None
 
 
-def memory_limit(root: Path = _ROOT) -> int | None:
+def memory_limit(root: Path = CGROUP) -> int | None:
     """Bytes that the cgroup may use, or ``None`` when there is no limit."""
-    text = _read(root / "memory.max") or _read(root / "memory" / "memory.limit_in_bytes")
+    text = read(root / "memory.max") or read(root / "memory" / "memory.limit_in_bytes")
     try:
         limit = int(text)
     except ValueError:
@@ -41,14 +41,15 @@ def memory_limit(root: Path = _ROOT) -> int | None:
 
 def flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """The CPU's features as the kernel names them; none where it does not say."""
-    for line in _read(path).splitlines():
+    for line in read(path).splitlines():
         name, _, words = line.partition(":")
         if name.strip() in ("flags", "Features"):
             return frozenset(words.split())
     return frozenset()
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
+    """A file of the kernel; empty where there is none."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -75,6 +75,26 @@ def test_numbers_are_kept_apart(server: Server) -> None:
     assert (counted("twice", "500"), counted("log", "500")) == (0, 1)
     assert server.metric(ServerMetric.NONFINITE, model="twice") == 0
     assert server.metric(ServerMetric.STARTUP, model="log", phase="load") > 0
+    assert server.metric(ServerMetric.STARTUP, model="log", phase="warmup") > 0
+
+
+def test_waits_runs_and_the_process_are_measured(server: Server) -> None:
+    before = {
+        name: server.metric(name, model="twice")
+        for name in (f"{ServerMetric.QUEUE}_count", f"{ServerMetric.ROWS}_sum")
+    }
+    for _ in range(5):
+        ask(server, "twice", 1, 2)
+    assert {name: server.metric(name, model="twice") - before[name] for name in before} == {
+        f"{ServerMetric.QUEUE}_count": 5,
+        f"{ServerMetric.ROWS}_sum": 5,
+    }
+    assert server.metric(ServerMetric.CPU) > 0.1
+    assert server.metric(ServerMetric.RESIDENT) > 10 << 20
+    for name in (ServerMetric.LATENCY, ServerMetric.QUEUE, ServerMetric.RUN):
+        seconds = server.metric(f"{name}_sum", model="twice")
+        assert seconds > 0
+        assert seconds * 1000 % 1 != 0  # a clock of whole milliseconds is none for small models
 
 
 def test_requests_for_several_models_at_once_are_never_mixed(server: Server) -> None:

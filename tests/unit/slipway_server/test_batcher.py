@@ -1,7 +1,6 @@
 import asyncio
 import threading
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from slipway_server.batch import Job, Outcome
 from slipway_server.batcher import Batcher, BatchPolicy, QueueLimits
 from slipway_server.dataplane import Dataplane, cancel
 from slipway_server.errors import DeadlineExpired, Overloaded
+from slipway_server.metrics import RunMetrics
 from slipway_server.protocol.tensors import Array, InferRequest, TensorSpec
 from tests.support.tensors import FakeSession, double, rows, signature
 
@@ -53,7 +53,7 @@ class Waiter:
 def batcher(
     session: FakeSession, policy: BatchPolicy, limits: QueueLimits | None = None
 ) -> Batcher:
-    return Batcher(session, policy, limits=limits or QueueLimits(), loop=asyncio.get_running_loop())
+    return Batcher(session, policy, limits=limits or QueueLimits())
 
 
 def submitted(target: Batcher, *waiters: Waiter) -> tuple[Waiter, ...]:
@@ -182,40 +182,57 @@ async def test_an_answer_that_cannot_be_delivered_loses_no_other() -> None:
     assert isinstance(problems[0]["exception"], KeyError)
 
 
-class Clocked:
-    """The running loop, by a clock that only the model moves."""
+class Clock:
+    """A clock that only the model moves; slow on nines, and far slower on eights."""
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
         self.now = 0.0
-        self.call_soon = loop.call_soon
-        self.call_soon_threadsafe = loop.call_soon_threadsafe
 
-    def time(self) -> float:
+    def __call__(self) -> float:
         return self.now
+
+    def model(self, feeds: Mapping[str, Array]) -> list[Array]:
+        self.now += {9.0: 0.025, 8.0: 0.26}.get(float(feeds["x"][0, 0]), 0.0)
+        return double(feeds)
 
 
 async def runs_on_the_loop(*values: int) -> list[bool]:
-    """Which runs were on the loop; the model is slow on nines, and far slower on eights."""
+    """Which runs were on the loop."""
     threads: list[threading.Thread] = []
-    loop = Clocked()
+    clock = Clock()
 
-    def slow_for_nines(feeds: Mapping[str, Array]) -> list[Array]:
+    def noted(feeds: Mapping[str, Array]) -> list[Array]:
         threads.append(threading.current_thread())
-        loop.now += {9.0: 0.025, 8.0: 0.26}.get(float(feeds["x"][0, 0]), 0.0)
-        return double(feeds)
+        return clock.model(feeds)
 
-    target = Batcher(
-        FakeSession(slow_for_nines),
-        BatchPolicy(max_rows=1, inline=True),
-        limits=QueueLimits(),
-        loop=cast("asyncio.AbstractEventLoop", loop),
-    )
+    policy = BatchPolicy(max_rows=1, inline=True)
+    target = Batcher(FakeSession(noted), policy, limits=QueueLimits(), clock=clock)
     for value in values:
         (waiter,) = submitted(target, Waiter(rows(value)))
         assert await waiter.value() == 2 * value
     target.close()
     return [thread is threading.main_thread() for thread in threads]
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_waits_runs_and_their_rows_are_counted(inline: bool) -> None:
+    clock, metrics = Clock(), RunMetrics()
+    target = Batcher(
+        FakeSession(clock.model),
+        BatchPolicy(max_rows=2, inline=inline),
+        limits=QueueLimits(),
+        metrics=metrics,
+        clock=clock,
+    )
+    waiters = submitted(target, *(Waiter(rows(9)) for _ in range(3)))
+    waiters += submitted(target, Waiter(rows(9), deadline=-1.0))  # comes to no run
+    for waiter in waiters:
+        await waiter.answer
+    target.close()
+    assert metrics.seconds.count == metrics.rows.count == 2
+    assert metrics.seconds.total == pytest.approx(0.05)
+    assert (metrics.rows.total, metrics.queue.count) == (3, 3)
+    assert metrics.queue.total == pytest.approx(0.025)  # of the one that had to wait
 
 
 async def test_a_model_that_turns_out_slow_leaves_the_loop_for_good() -> None:

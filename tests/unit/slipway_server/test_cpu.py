@@ -4,15 +4,9 @@ from pathlib import Path
 import pytest
 
 from slipway_server import cpu
+from tests.support.files import written
 
 USABLE = len(os.sched_getaffinity(0))
-
-
-def written(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.contract import LATENCY_BUCKETS_SECONDS, Outcome, ServerMetric
 from slipway_server.metrics import ModelMetrics, render
+from slipway_server.usage import Usage
+
+NOTHING = Usage(cpu_seconds=0.0)
 
 
-def samples(*metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    families = text_string_to_metric_families(render(metrics).decode())
+def samples(
+    *metrics: ModelMetrics, usage: Usage = NOTHING
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(render(metrics, usage).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in families
@@ -51,7 +56,7 @@ def test_buckets_are_cumulative_and_a_bound_belongs_to_its_bucket() -> None:
 
     assert [bucket(bound) for bound in ("0.0005", "0.001", "0.002")] == [1, 2, 3]
     assert [bucket(bound) for bound in ("10", "+Inf")] == [3, 4]
-    bounds = [name for name, _ in found if name.endswith("_bucket")]
+    bounds = [name for name, _ in found if name == f"{ServerMetric.LATENCY}_bucket"]
     assert len(bounds) == len(LATENCY_BUCKETS_SECONDS) + 1
 
 
@@ -64,8 +69,44 @@ def test_label_values_are_escaped() -> None:
 def test_models_share_a_family_and_keep_their_own_numbers() -> None:
     first, second = ModelMetrics("a", queued=lambda: 1), ModelMetrics("b", queued=lambda: 2)
     first.observe("rest", 200, outcome=Outcome.SUCCESS, seconds=0.1)
-    assert render((first, second)).decode().count(f"# TYPE {ServerMetric.QUEUED} gauge") == 1
+    assert (
+        render((first, second), NOTHING).decode().count(f"# TYPE {ServerMetric.QUEUED} gauge") == 1
+    )
     found = samples(first, second)
     assert found[ServerMetric.QUEUED, (("model", "a"),)] == 1
     assert found[ServerMetric.QUEUED, (("model", "b"),)] == 2
     assert {dict(key[1])["model"] for key in found if key[0] == ServerMetric.REQUESTS} == {"a"}
+
+
+def test_queue_runs_and_rows_are_histograms_of_the_model() -> None:
+    metrics = ModelMetrics("iris", queued=lambda: 0)
+    metrics.runs.queue.add(0.0)
+    metrics.runs.seconds.add(0.00005)
+    for rows in (1, 8, 300):
+        metrics.runs.rows.add(rows)
+    found = samples(metrics)
+    assert found[f"{ServerMetric.QUEUE}_bucket", labels(le="5e-05")] == 1
+    assert found[f"{ServerMetric.RUN}_bucket", labels(le="5e-05")] == 1
+    assert found[f"{ServerMetric.RUN}_sum", labels()] == 0.00005
+    rows_by = [found[f"{ServerMetric.ROWS}_bucket", labels(le=le)] for le in ("1", "4", "8", "256")]
+    assert rows_by == [1, 1, 2, 2]
+    assert found[f"{ServerMetric.ROWS}_count", labels()] == 3
+
+
+def test_what_the_machine_does_not_say_is_left_out() -> None:
+    usage = Usage(cpu_seconds=2.5, resident=1 << 30, throttled_seconds=0.25)
+    found = {name: value for (name, _), value in samples(usage=usage).items()}
+    assert found == {
+        ServerMetric.CPU: 2.5,
+        ServerMetric.RESIDENT: 1 << 30,
+        ServerMetric.THROTTLED: 0.25,
+    }
+
+
+def test_every_metric_of_the_contract_is_rendered() -> None:
+    metrics = ModelMetrics("iris", queued=lambda: 0)
+    usage = Usage(1.0, 2, 3, 4, 5.0, 6, 7, 8.0)
+    text = render((metrics,), usage).decode()
+    assert [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")] == [
+        str(metric) for metric in ServerMetric
+    ]

@@ -48,6 +48,7 @@ def metrics_page(operator_metrics: str) -> str:
         (f"`{name}`", kind, labels, text) for name, (kind, labels, text) in SERVER_METRICS.items()
     ]
     buckets = ", ".join(f"{bound:g}" for bound in contract.LATENCY_BUCKETS_SECONDS)
+    runs = ", ".join(f"{bound:g}" for bound in contract.RUN_BUCKETS_SECONDS)
     return "\n".join(
         [
             HEADER,
@@ -59,7 +60,9 @@ def metrics_page(operator_metrics: str) -> str:
             ),
             *table(("Metric", "Type", "Labels", "Meaning"), server),
             "",
+            "What the container's cgroup does not say (no limit, no quota) is not there.\n",
             f"Bounds of the latency histogram, in seconds: {buckets}.\n",
+            f"Bounds of queues and runs, in seconds: {runs}.\n",
             "## Operator\n",
             f"Port `{int(contract.Port.OPERATOR)}` of every operator pod, path `/metrics`.\n",
             *table(("Metric", "Type", "Meaning"), _exposed(operator_metrics)),

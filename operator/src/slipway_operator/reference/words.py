@@ -37,6 +37,33 @@ SERVER_METRICS: Final[dict[ServerMetric, tuple[str, str, str]]] = {
         "`model`, `phase`",
         "Seconds that each phase of the start took: download, load, warm-up and so on.",
     ),
+    ServerMetric.QUEUE: (
+        "histogram",
+        "`model`",
+        "Seconds that a request waited, decoded, for its run. The count is of requests that ran.",
+    ),
+    ServerMetric.RUN: (
+        "histogram",
+        "`model`",
+        "Seconds of ONNX Runtime for one run, which several requests may share.",
+    ),
+    ServerMetric.ROWS: ("histogram", "`model`", "Rows of one run: how well batching works."),
+    ServerMetric.CPU: ("counter", "", "CPU seconds of the process, all threads."),
+    ServerMetric.RESIDENT: ("gauge", "", "Memory of the process, mapped weights included."),
+    ServerMetric.WORKING_SET: (
+        "gauge",
+        "",
+        "Memory of the container as the kubelet counts it: usage without inactive file pages.",
+    ),
+    ServerMetric.MEMORY_LIMIT: ("gauge", "", "The container's memory limit, where it has one."),
+    ServerMetric.CPU_LIMIT: ("gauge", "", "The container's CPU limit, where it has one."),
+    ServerMetric.PERIODS: ("counter", "", "Periods in which the CPU limit was in force."),
+    ServerMetric.THROTTLED_PERIODS: (
+        "counter",
+        "",
+        "Those of them in which the container was stopped, because it had used its share.",
+    ),
+    ServerMetric.THROTTLED: ("counter", "", "Seconds that its threads were stopped so."),
 }
 
 PHASES: Final[dict[Phase, str]] = {

@@ -17,6 +17,7 @@ from slipway_server.errors import NonFiniteOutput
 from slipway_server.metrics import CONTENT_TYPE, render
 from slipway_server.state import Model, State
 from slipway_server.transport.exchange import Exchange
+from slipway_server.usage import Look, look
 
 if TYPE_CHECKING:  # numpy is imported while the model downloads, after the doors opened
     from slipway_server.batch import Job
@@ -92,9 +93,15 @@ class RestDoor:
     """Every path that exists is in one table, made from the doors and the models."""
 
     def __init__(
-        self, state: State, *, clock: Callable[[], float], guard: TokenGuard | None = None
+        self,
+        state: State,
+        *,
+        clock: Callable[[], float],
+        guard: TokenGuard | None = None,
+        usage: Look = look,
     ) -> None:
         self._state = state
+        self._usage = usage
         self._clock = clock
         self._guard = guard
         self._routes: dict[bytes, tuple[tuple[bytes, ...], Handle]] = {
@@ -233,7 +240,7 @@ class RestDoor:
         _json(exchange, 200, document(self._state.metadata().version, addresses))
 
     def _render(self, exchange: Exchange) -> None:
-        body = render(model.metrics for model in self._state.models)
+        body = render((model.metrics for model in self._state.models), self._usage())
         exchange.reply(200, (body,), content_type=CONTENT_TYPE.encode())
 
     def _door_of(self, path: bytes) -> Door | None:

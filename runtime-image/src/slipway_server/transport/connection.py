@@ -11,6 +11,7 @@ import random
 import socket
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final, cast
 
 import httptools
@@ -211,7 +212,7 @@ class Connection(asyncio.Protocol):
             and parser.get_http_version() == "1.1"
             and exchange.method != b"CONNECT"
         )
-        exchange.received = self._loop.time()
+        exchange.received = monotonic()
         if self._current is None and not self._waiting and not self._unread_since:
             self._current = exchange
             self._handle(exchange)
@@ -282,7 +283,7 @@ class Connection(asyncio.Protocol):
             code=status,
             received=len(exchange.body),
             sent=sent,
-            seconds=max(0.0, self._loop.time() - exchange.received),
+            seconds=max(0.0, monotonic() - exchange.received),
             parent=exchange.head.parent.decode("ascii"),
         )
 
@@ -353,7 +354,7 @@ class Connection(asyncio.Protocol):
         exchange = Exchange(self, b"", self._head)
         exchange.keep_alive = False
         exchange.refusal = (status, message)
-        exchange.received = self._loop.time()
+        exchange.received = monotonic()
         self._enqueue(exchange)
 
     def _refuse_size(self) -> None:

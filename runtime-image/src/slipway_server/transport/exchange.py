@@ -63,7 +63,7 @@ class Exchange:
         method, target: as sent.
         head: the rest of what headers say.
         body: whole, decoded.
-        received: the loop's time when the last byte was read.
+        received: ``time.monotonic`` when the last byte was read; the loop's own has steps of 1 ms.
         abandoned: called when the client leaves before the answer.
     """
 
