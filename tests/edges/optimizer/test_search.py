@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
@@ -97,3 +98,31 @@ def test_throughput_is_measured_where_it_decides(job: JobRunner, tmp_path: Path)
     assert report.artifact is not None
     assert report.artifact.variant != "fp32"
     assert report.reason == "NumericOnly"
+
+
+@pytest.mark.parametrize(("names", "times"), [(("a",), 0), (("a", "b"), 1)])
+def test_a_pick_is_timed_anew_only_when_it_was_chosen_among_several(
+    job: JobRunner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    names: tuple[str, ...],
+    times: int,
+) -> None:
+    """The best of several readings is partly luck."""
+    dynamic = {"mode": "Dynamic", "perChannel": True}
+    candidates = [{"name": name, "quantization": dynamic} for name in names]
+    save(tmp_path / "m.onnx", tower(spiked=False))
+    save_rows(tmp_path / "d.npz", {"x": RANDOM.normal(size=(60, WIDTH)).astype(np.float32)})
+    job.request(
+        (tmp_path / "m.onnx").as_uri(),
+        (tmp_path / "store").as_uri(),
+        validation={"task": "None", "dataset": {"storageUri": (tmp_path / "d.npz").as_uri()}},
+        optimization={"mode": "Explicit", "candidates": candidates, "budget": "1m"},
+    )
+
+    report = job.run_here().message
+
+    assert isinstance(report, JobReport)
+    assert report.artifact is not None
+    assert report.artifact.variant in names
+    assert capsys.readouterr().out.count("against fp32 once more") == times
