@@ -90,10 +90,21 @@ _TYPES: Final = (
 )
 
 
+def _told(codec: V2Rest, data: bytes, length: int | None) -> tuple[object, ...]:
+    """What a decoder makes of a body, comparable."""
+    try:
+        request = codec.decode(data, length)
+    except Invalid as refused:
+        return (str(refused),)
+    feeds = [(name, a.dtype, a.shape, a.tolist()) for name, a in request.feeds.items()]
+    return feeds, request.id, request.outputs, request.binary
+
+
 def json_v2(data: bytes) -> None:
-    """A body of ``/v2/models/{model}/infer`` in JSON."""
+    """A body of ``/v2/models/{model}/infer`` in JSON, also for one who has seen others."""
     for codec, signature in _V2:
         _checked(lambda codec=codec: codec.decode(data, None), signature)  # type: ignore[misc] # a default binds the loop's value
+        assert _told(codec, data, None) == _told(V2Rest(signature), data, None)
 
 
 def binary_v2(data: bytes) -> None:
@@ -103,6 +114,7 @@ def binary_v2(data: bytes) -> None:
     (length,) = struct.unpack_from("<H", data)
     for codec, signature in _V2:
         _checked(lambda codec=codec: codec.decode(data[2:], length), signature)  # type: ignore[misc] # as above
+        assert _told(codec, data[2:], length) == _told(V2Rest(signature), data[2:], length)
 
 
 def json_v1(data: bytes) -> None:

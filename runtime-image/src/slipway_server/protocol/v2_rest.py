@@ -4,10 +4,12 @@ The protocol: https://github.com/kserve/open-inference-protocol (specification/p
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from slipway.errors import Invalid
 from slipway_server.protocol import binary_tensors, json_tensors
+from slipway_server.protocol.frames import BinaryHeads, JsonFrames
 from slipway_server.protocol.json_tensors import JsonReader, Keys, Node
 from slipway_server.protocol.tensors import (
     Array,
@@ -57,6 +59,8 @@ class V2Rest:
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
         self._reader = JsonReader()
+        self._frames = JsonFrames(signature, self._reader)
+        self._binary = BinaryHeads(signature)
         dump, identity = json_tensors.dump, signature.identity
         self._head = b'{"model_name":%b,"model_version":%b' % (
             dump(identity.name),
@@ -83,14 +87,22 @@ class V2Rest:
             Invalid: whatever is wrong with it.
         """
         if json_length is None:
-            return self._reader.read(body, self._request, _NO_TAIL)
+            request = self._frames.read(body)
+            if request is None:
+                request = self._reader.read(body, self._request, _NO_TAIL)
+                self._frames.learn(body, request)
+            return request
         if not 0 < json_length <= len(body):
             raise Invalid(
                 f"Inference-Header-Content-Length is {json_length}, but the body has {len(body)} "
                 "bytes"
             )
-        whole = memoryview(body)
-        return self._reader.read(whole[:json_length], self._request, whole[json_length:])
+        request = self._binary.read(body, json_length)
+        if request is None:
+            whole = memoryview(body)
+            request = self._reader.read(whole[:json_length], self._request, whole[json_length:])
+            self._binary.learn(body, json_length, request)
+        return request
 
     def encode(self, request: InferRequest, arrays: Sequence[Array]) -> Answer:
         """Write an answer with the outputs that ``request`` wants.
@@ -107,7 +119,7 @@ class V2Rest:
         tensors, raw = [], []
         for choice in choices:
             array = arrays[choice.place]
-            shape = b",".join([b"%d" % size for size in array.shape])
+            shape = _shape_text(array.shape)
             if choice.binary:
                 data = binary_tensors.write_tensor(array)
                 raw.append(data)
@@ -181,6 +193,11 @@ class V2Rest:
         place = self._signature.output_place(node["name"])
         binary = _flag(_parameters(node["parameters"]), "binary_data") if len(keys) > 1 else None
         return OutputChoice(place, default if binary is None else binary)
+
+
+@lru_cache(maxsize=256)
+def _shape_text(shape: tuple[int, ...]) -> bytes:
+    return b",".join([b"%d" % size for size in shape])
 
 
 def _parameters(node: Node) -> dict[str, object]:
