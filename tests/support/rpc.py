@@ -23,6 +23,7 @@ class Service:
         running: how many calls wait at the gate.
         cancelled: how many were given up while they did.
         counted: how many calls ``/t.T/Count`` had.
+        watching: how many calls of ``/t.T/Watch`` there are.
     """
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -30,6 +31,7 @@ class Service:
     running: int = 0
     cancelled: int = 0
     counted: int = 0
+    watching: int = 0
 
     def methods(self) -> Methods:
         """All of them."""
@@ -42,7 +44,12 @@ class Service:
             "/t.T/Large": self.large,
             "/t.T/Count": self.count,
         }
-        return Methods(unary, {"/t.T/Stream": self.echo}, (("slipway-revision", "m-1"),))
+        return Methods(
+            unary,
+            {"/t.T/Stream": self.echo},
+            {"/t.T/Watch": self.watch},
+            trailers=(("slipway-revision", "m-1"),),
+        )
 
     async def echo(self, request: Message, *, seconds: float | None) -> bytes:
         """Its own request."""
@@ -85,6 +92,22 @@ class Service:
         self.counted += 1
         await asyncio.sleep(0.002)
         return b""
+
+    async def watch(
+        self, request: Message, *, ending: "asyncio.Future[None]"
+    ) -> AsyncIterator[bytes]:
+        """Its own request, and again when the gate opens, until the connection ends."""
+        opened = asyncio.ensure_future(self.gate.wait())
+        self.watching += 1
+        try:
+            yield bytes(request)
+            await asyncio.wait((opened, ending), return_when=asyncio.FIRST_COMPLETED)
+            if opened.done():
+                yield bytes(request)
+            await ending
+        finally:
+            opened.cancel()
+            self.watching -= 1
 
     async def large(self, request: Message, *, seconds: float | None) -> bytes:
         """As many bytes as the request says."""

@@ -167,7 +167,7 @@ class _Server:
     async def drain(self) -> None:
         """Tell probes and clients to go elsewhere, then finish what is in flight."""
         settings, start = self._settings, self._loop.time()
-        self._state.draining = True
+        self._state.drain()
         self._http.closing = True  # every answer now says: connection: close
         _LOG.info("draining", extra=with_fields(seconds=settings.drain_seconds))
         await asyncio.sleep(min(settings.drain_seconds, settings.grace_seconds))
@@ -212,6 +212,7 @@ class _Server:
         methods = Methods(
             self._grpc.methods(),
             reflection.methods(),
+            self._grpc.watches(),
             trailers=trailers,
             allows=None if self._guard is None else partial(allows, self._guard),
             padding=raw_contents.padding,
@@ -246,9 +247,10 @@ class _Server:
         self._rest.open(model, signature)
         if self._grpc is not None:
             self._grpc.open(model, signature)
-        model.plane = Dataplane(
+        plane = Dataplane(
             signature, batcher, timeout=concurrency.timeout_seconds, threads=prepared.threads
         )
+        self._state.open(model, plane)
 
     def _refresh(self) -> None:
         """Follow certificates and tokens that are renewed."""

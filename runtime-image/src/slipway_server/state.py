@@ -1,5 +1,6 @@
 """Where the server and its models are in their lives: doors look at it, the lifecycle sets it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ class Model:
 
 
 class State:
-    """Shared by the doors; written by start-up and drain.
+    """Shared by the doors; ``open`` and ``drain`` are for start-up and drain alone.
 
     Attributes:
         models: in the order in which they were named.
@@ -106,7 +107,29 @@ class State:
     def __init__(self, identities: Sequence[Identity]) -> None:
         self.models = tuple(Model(identity) for identity in identities)
         self.draining = False
+        self._next: asyncio.Future[None] | None = None
         self._by_name = {model.identity.name: model for model in self.models}
+
+    def open(self, model: Model, plane: "Dataplane") -> None:
+        """Let traffic to ``model``."""
+        model.plane = plane
+        self._tell()
+
+    def drain(self) -> None:
+        """Send new traffic elsewhere."""
+        self.draining = True
+        self._tell()
+
+    def changed(self) -> "asyncio.Future[None]":
+        """Done as soon as anything of what is ready changes after this call."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        return self._next
+
+    def _tell(self) -> None:
+        told, self._next = self._next, None
+        if told is not None:
+            told.set_result(None)
 
     @property
     def ready(self) -> bool:

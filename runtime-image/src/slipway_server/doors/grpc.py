@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -20,7 +20,7 @@ from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
 from slipway_server.protocol.tensors import Signature, TensorSpec
 from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.state import Model, State
-from slipway_server.transport.rpc import PARENT, Method, RpcRefused
+from slipway_server.transport.rpc import PARENT, Method, RpcRefused, Watch
 from slipway_server.transport.rpc import Message as Bytes
 
 _LOG = logging.getLogger("slipway_server.rpc")
@@ -61,6 +61,10 @@ class GrpcDoor:
             f"/{SERVICE}/ModelInfer": self._infer,
             f"/{HEALTH}/Check": self._check,
         }
+
+    def watches(self) -> dict[str, Watch]:
+        """Methods that go on answering, by full path."""
+        return {f"/{HEALTH}/Watch": self._watch}
 
     # ---- inference
 
@@ -174,13 +178,34 @@ class GrpcDoor:
     async def _check(self, request: Bytes, *, seconds: float | None) -> bytes:
         del seconds
         message = _parsed(health.HealthCheckRequest, request)
-        if message.service in ("", SERVICE):
-            ready = self._state.ready
-        else:
-            ready = self._state.has(self._model(message.service, ""))
-        serving = health.HealthCheckResponse.SERVING
-        status = serving if ready else health.HealthCheckResponse.NOT_SERVING
-        return health.HealthCheckResponse(status=status).SerializeToString()
+        if message.service not in ("", SERVICE):
+            self._model(message.service, "")
+        return health.HealthCheckResponse(status=self._status(message.service)).SerializeToString()
+
+    async def _watch(
+        self, request: Bytes, *, ending: "asyncio.Future[None]"
+    ) -> AsyncIterator[bytes]:
+        """Tell the status now and whenever it is another one."""
+        service = _parsed(health.HealthCheckRequest, request).service
+        told = None
+        while not ending.done():
+            changed = self._state.changed()
+            status = self._status(service)
+            if status != told:
+                told = status
+                yield health.HealthCheckResponse(status=status).SerializeToString()
+            await asyncio.wait((changed, ending), return_when=asyncio.FIRST_COMPLETED)
+        raise RpcRefused("UNAVAILABLE", "the connection ends: watch on another one")
+
+    def _status(self, service: str) -> health.HealthCheckResponse.ServingStatus:
+        kind = health.HealthCheckResponse
+        if service in ("", SERVICE):
+            return kind.SERVING if self._state.ready else kind.NOT_SERVING
+        try:
+            model = self._state.model(service)
+        except SlipwayError:
+            return kind.SERVICE_UNKNOWN
+        return kind.SERVING if self._state.has(model) else kind.NOT_SERVING
 
     def _model(self, name: str, version: str) -> Model:
         try:

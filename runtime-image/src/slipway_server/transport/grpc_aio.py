@@ -70,6 +70,7 @@ class GrpcAioServer:
                 bound = server.add_secure_port(address, _credentials(self._tls))
         except RuntimeError as error:
             raise Invalid(f"gRPC port {port} cannot be opened: is it in use?") from error
+        self._handler.ending = asyncio.get_running_loop().create_future()
         await server.start()
         self._server = server
         return int(bound)
@@ -83,6 +84,7 @@ class GrpcAioServer:
         until = min(end - _QUIET_SECONDS, loop.time() + 1.2 * self._age + _QUIET_SECONDS)
         while loop.time() < until and loop.time() - self._handler.last_call < _QUIET_SECONDS:  # noqa: ASYNC110 - quiet is no event
             await asyncio.sleep(_POLL_SECONDS)
+        self._handler.end_watches()
         await self._server.stop(max(0.0, end - loop.time()))
 
 
@@ -96,17 +98,31 @@ def _credentials(tls: TlsFiles) -> Any:
 
 
 class _Handler(grpc.GenericRpcHandler):
-    """Finds a method by its path. ``last_call`` is the loop's time."""
+    """Finds a method by its path.
+
+    Attributes:
+        last_call: the loop's time.
+        ending: done when watches have to end.
+    """
+
+    ending: "asyncio.Future[None]"
 
     def __init__(self, methods: Methods) -> None:
         self.last_call = float("-inf")
-        self._handlers: dict[str, Any] = {
-            path: grpc.unary_unary_rpc_method_handler(self._unary(path, methods))
-            for path in methods.unary
-        } | {
-            path: grpc.stream_stream_rpc_method_handler(_stream(path, methods))
-            for path in methods.streams
-        }
+        self._handlers: dict[str, Any] = (
+            {
+                path: grpc.unary_unary_rpc_method_handler(self._unary(path, methods))
+                for path in methods.unary
+            }
+            | {
+                path: grpc.stream_stream_rpc_method_handler(_stream(path, methods))
+                for path in methods.streams
+            }
+            | {
+                path: grpc.unary_stream_rpc_method_handler(self._watch(path, methods))
+                for path in methods.watches
+            }
+        )
 
     def service(self, handler_call_details: Any) -> Any:
         return self._handlers.get(handler_call_details.method)  # None is UNIMPLEMENTED
@@ -122,6 +138,24 @@ class _Handler(grpc.GenericRpcHandler):
             return await _answer(method, request, context)
 
         return call
+
+    def _watch(self, path: str, methods: Methods) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
+        watch = methods.watches[path]
+
+        async def call(request: bytes, context: Any) -> AsyncIterator[bytes]:
+            await _admit(path, methods, context)
+            try:
+                async for answer in watch(request, ending=self.ending):
+                    yield answer
+            except RpcRefused as refused:
+                await context.abort(getattr(grpc.StatusCode, refused.code), str(refused))
+
+        return call
+
+    def end_watches(self) -> None:
+        """The server stops."""
+        if not self.ending.done():
+            self.ending.set_result(None)
 
 
 def _stream(

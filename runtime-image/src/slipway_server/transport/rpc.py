@@ -3,7 +3,8 @@
 Doors know this module only, so that one transport can take the place of another.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,6 +49,21 @@ class Method(Protocol):
         """
 
 
+class Watch(Protocol):
+    """A method that answers one message with as many as there come to be."""
+
+    def __call__(self, request: Message, *, ending: "asyncio.Future[None]") -> AsyncIterator[bytes]:
+        """Answer a message. May be cancelled.
+
+        Args:
+            request: the message.
+            ending: done when the connection is about to end: the method should end, too.
+
+        Raises:
+            RpcRefused: the end is an error.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Methods:
     """What a server offers, by full path ``/package.Service/Method``.
@@ -55,6 +71,7 @@ class Methods:
     Attributes:
         unary: one message, one answer.
         streams: as many messages as the client likes on one call, each answered in order.
+        watches: one message, as many answers as there come to be.
         trailers: metadata of every answer.
         allows: whether a call of this path may be made with this ``authorization``; absent means
             that everybody may.
@@ -64,6 +81,7 @@ class Methods:
 
     unary: Mapping[str, Method]
     streams: Mapping[str, Method] = field(default_factory=dict)
+    watches: Mapping[str, Watch] = field(default_factory=dict)
     trailers: tuple[tuple[str, str], ...] = ()
     allows: Callable[[str, bytes], bool] | None = None
     padding: Padding = no_padding

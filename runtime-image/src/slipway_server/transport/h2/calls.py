@@ -3,85 +3,21 @@
 import asyncio
 import logging
 from contextvars import copy_context
-from typing import Final, Protocol
+from typing import Final
 
 from slipway_server.transport.h2 import heads, messages
+from slipway_server.transport.h2.call import Call, Owner, Wire
 from slipway_server.transport.h2.frames import Code
-from slipway_server.transport.h2.heads import Blocks, Head, NotGrpc, Refusal
+from slipway_server.transport.h2.heads import Head, NotGrpc, Refusal
 from slipway_server.transport.h2.messages import MessageReader
 from slipway_server.transport.h2.sender import Bytes, Sender, Stream
-from slipway_server.transport.rpc import (
-    NO_TOKEN,
-    PARENT,
-    GrpcLimits,
-    Message,
-    Method,
-    Methods,
-    RpcRefused,
-)
+from slipway_server.transport.rpc import NO_TOKEN, PARENT, Message, RpcRefused
 
 _LOG = logging.getLogger("slipway_server.grpc")
 _MAX_WAITING: Final = 16  # messages of one streaming call
+_MAX_WATCHES: Final = 16  # of one connection: they are there for as long as it is
 _SHARE: Final = 4  # one connection may hold this part of what all may hold
 _BUG: Final = "internal error: see the server's log"
-
-
-class Owner(Protocol):
-    """What calls need of their server.
-
-    Attributes:
-        held: bytes of requests and answers that all connections hold.
-    """
-
-    limits: GrpcLimits
-    methods: Methods
-    blocks: Blocks
-    held: int
-
-
-class Call:
-    """One call.
-
-    Attributes:
-        held: bytes of its request, ``partial`` of them without their end.
-        started: the headers of its answer are on their way.
-        over: its answer is complete, though not sent yet.
-    """
-
-    __slots__ = (
-        "deadline", "held", "message", "method", "over", "parent", "partial", "queue", "reader",
-        "started", "task", "timer",
-    )  # fmt: skip
-
-    def __init__(self, method: Method, head: Head, reader: MessageReader, *, now: float) -> None:
-        self.method = method
-        self.parent = head.parent
-        self.deadline = None if head.seconds is None else now + head.seconds
-        self.reader = reader
-        self.message: Message | None = None
-        self.queue: asyncio.Queue[Message | None] | None = None  # of a streaming call
-        self.task: asyncio.Task[None] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.held = 0
-        self.partial = 0
-        self.started = False
-        self.over = False
-
-
-class Wire(Protocol):
-    """What calls need of their connection.
-
-    Attributes:
-        leaving: the connection is to end: a request is the moment to say so.
-    """
-
-    leaving: bool
-
-    def announce(self) -> None:
-        """Tell the client to open no more calls."""
-
-    def flush_soon(self) -> None:
-        """Write what the sender has, at the end of this turn of the loop."""
 
 
 class Calls:
@@ -97,9 +33,17 @@ class Calls:
         self._loop = loop
         self._unary = owner.methods.unary
         self._streams = owner.methods.streams
+        self._watches = owner.methods.watches
+        self._watching = 0
+        self._ending: asyncio.Future[None] | None = None
         self._held = 0  # by requests
         self._counted = 0  # of the sender's unsent bytes
         self._share = max(owner.limits.message, owner.limits.buffered // _SHARE)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for an answer; watches have theirs."""
+        return len(self._sender.streams) - self._watching
 
     # ---- Handler
 
@@ -156,10 +100,11 @@ class Calls:
 
     def _begin(self, stream: Stream, head: Head, *, ended: bool) -> None:
         method = self._unary.get(head.path)
-        streaming = method is None
+        watch, streaming = None, False
         if method is None:
-            method = self._streams.get(head.path)
-        if method is None:
+            method, watch = self._streams.get(head.path), self._watches.get(head.path)
+            streaming = method is not None
+        if method is None and watch is None:
             text = f"method {head.path[:200]} is not served here"
             self._refuse(stream, "UNIMPLEMENTED", text)
             return
@@ -171,11 +116,18 @@ class Calls:
             text = "too many answers of this connection wait unread: retry later"
             self._refuse(stream, "RESOURCE_EXHAUSTED", text)
             return
+        if watch is not None and self._watching >= _MAX_WATCHES:
+            text = f"this connection has {_MAX_WATCHES} watches already"
+            self._refuse(stream, "RESOURCE_EXHAUSTED", text)
+            return
         limits, loop = self._owner.limits, self._loop
         reader = MessageReader(limits.message, head.encoding, self._owner.methods.padding)
         call = stream.user = Call(method, head, reader, now=stream.since)
         if head.seconds is not None:
             call.timer = loop.call_later(head.seconds, self._expire, stream)
+        if watch is not None:
+            call.watch = watch
+            self._watching += 1
         if streaming:
             call.queue = asyncio.Queue()
             call.task = loop.create_task(self._run_stream(stream, call, call.queue))
@@ -201,7 +153,7 @@ class Calls:
             return
         if call.message is None or call.reader.held:
             raise RpcRefused("UNIMPLEMENTED", "the method takes one message: it did not come whole")
-        work = self._run(stream, call, call.message)
+        work = (self._run if call.watch is None else self._run_watch)(stream, call, call.message)
         if call.parent:
             context = copy_context()
             context.run(PARENT.set, call.parent)
@@ -223,6 +175,7 @@ class Calls:
     # ---- answers
 
     async def _run(self, stream: Stream, call: Call, message: Message) -> None:
+        assert call.method is not None
         try:
             answer = await call.method(message, seconds=self._seconds(call))
         except RpcRefused as refused:
@@ -239,6 +192,7 @@ class Calls:
     async def _run_stream(
         self, stream: Stream, call: Call, queue: "asyncio.Queue[Message | None]"
     ) -> None:
+        assert call.method is not None
         blocks, sender = self._owner.blocks, self._sender
         tail = blocks.ok
         while (message := await queue.get()) is not None:
@@ -258,10 +212,36 @@ class Calls:
                 break
             sender.push(stream, messages.prefixed(answer))
             self._wire.flush_soon()
+        self._finish(stream, call, tail)
+
+    async def _run_watch(self, stream: Stream, call: Call, message: Message) -> None:
+        assert call.watch is not None
+        if self._ending is None:
+            self._ending = self._loop.create_future()
+        tail = self._owner.blocks.ok
+        try:
+            async for answer in call.watch(message, ending=self._ending):
+                self._start(stream, call)
+                self._sender.push(stream, messages.prefixed(answer))
+                self._wire.flush_soon()
+        except RpcRefused as refused:
+            tail = self._owner.blocks.trailers(refused.code, str(refused))
+        except Exception:  # noqa: BLE001 - as above
+            _LOG.exception("a request hit a bug")
+            tail = self._owner.blocks.trailers("INTERNAL", _BUG)
+        self._finish(stream, call, tail)
+
+    def end_watches(self) -> None:
+        """The client knows that the connection ends: nothing is told on it any more."""
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(None)
+
+    def _finish(self, stream: Stream, call: Call, tail: bytes) -> None:
+        """End an answer of several messages."""
         call.task = None
         self._let_go(call)
         self._start(stream, call)
-        sender.finish(stream, tail)
+        self._sender.finish(stream, tail)
         self._wire.flush_soon()
 
     def _start(self, stream: Stream, call: Call) -> None:
@@ -314,6 +294,8 @@ class Calls:
 
     def _let_go(self, call: Call) -> None:
         """The call needs nothing more of what it has."""
+        if call.watch is not None and not call.over:
+            self._watching -= 1
         call.over = True
         if call.timer is not None:
             call.timer.cancel()

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol, cast
 
+from slipway_server.transport.h2.call import Owner as CallsOwner
 from slipway_server.transport.h2.calls import Calls
-from slipway_server.transport.h2.calls import Owner as CallsOwner
 from slipway_server.transport.h2.connection import Connection
 from slipway_server.transport.h2.credit import Credit
 from slipway_server.transport.h2.frames import Code, ConnectionFault
@@ -149,8 +149,10 @@ class RpcConnection(asyncio.Protocol):
             self._fail(transport)
         elif not sender.open and transport.get_write_buffer_size() > _HIGH_WATER + _MAX_REPLIES:
             transport.abort()
-        elif self._h2.drained and not sender.streams:
-            self._finish(transport)
+        elif self._h2.drained:
+            self._calls.end_watches()
+            if not sender.streams:
+                self._finish(transport)
 
     # ---- ends
 
@@ -160,7 +162,7 @@ class RpcConnection(asyncio.Protocol):
             return
         self.leaving = True
         self._aborts = now + self._limits.connection_grace + _PING_SECONDS
-        if self._sender.streams:
+        if self._calls.waiting:
             self.announce()
         else:
             self._later(_PATIENCE, self.announce)

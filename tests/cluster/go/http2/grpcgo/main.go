@@ -4,6 +4,8 @@
 //	grpcgo ADDRESS deadline                    a call that takes longer than its deadline
 //	grpcgo ADDRESS cancel COUNT                calls that are cancelled while they run
 //	grpcgo ADDRESS gzip SIZE                   a compressed call
+//	grpcgo ADDRESS health SERVICE              states of a channel that watches the server's health
+//	                                           (lines), until it was ready and is so no more
 package main
 
 import (
@@ -17,21 +19,37 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip"
+	_ "google.golang.org/grpc/health"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 const echo, slow = "/t.T/Echo", "/t.T/Slow"
 
-// raw is a codec of messages that are bytes already.
+// raw is a codec of messages that are bytes already; those of grpc-go itself are not.
 type raw struct{}
 
-func (raw) Name() string                       { return "proto" }
-func (raw) Marshal(v any) ([]byte, error)      { return *v.(*[]byte), nil }
-func (raw) Unmarshal(data []byte, v any) error { *v.(*[]byte) = bytes.Clone(data); return nil }
+func (raw) Name() string { return "proto" }
+
+func (raw) Marshal(v any) ([]byte, error) {
+	if message, ok := v.(proto.Message); ok {
+		return proto.Marshal(message)
+	}
+	return *v.(*[]byte), nil
+}
+
+func (raw) Unmarshal(data []byte, v any) error {
+	if message, ok := v.(proto.Message); ok {
+		return proto.Unmarshal(data, message)
+	}
+	*v.(*[]byte) = bytes.Clone(data)
+	return nil
+}
 
 type result struct {
 	Ok     int            `json:"ok"`
@@ -62,6 +80,27 @@ func call(conn *grpc.ClientConn, path string, timeout time.Duration, size int, o
 	return nil
 }
 
+// watch prints each state of a channel whose balancer asks grpc.health.v1 which servers to use.
+func watch(address, service string) {
+	config := fmt.Sprintf(`{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": %q}}`, service)
+	conn, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(config))
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	conn.Connect()
+	for ready := false; ; {
+		state := conn.GetState()
+		fmt.Println(state)
+		if ready && state != connectivity.Ready {
+			return
+		}
+		ready = ready || state == connectivity.Ready
+		conn.WaitForStateChange(context.Background(), state)
+	}
+}
+
 func number(place int) int {
 	value, err := strconv.Atoi(os.Args[place])
 	if err != nil {
@@ -72,6 +111,10 @@ func number(place int) int {
 
 func main() {
 	encoding.RegisterCodec(raw{})
+	if os.Args[2] == "health" {
+		watch(os.Args[1], os.Args[3])
+		return
+	}
 	conn, err := grpc.NewClient("passthrough:///"+os.Args[1],
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second}),
