@@ -5,19 +5,17 @@ its inside (``Invalid``). ``TARGETS`` names them, ``SEEDS`` has well-formed inpu
 ``WORDS`` what to put in.
 """
 
-import asyncio
 import gzip
 import json
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from backports import zstd
 
 from slipway.errors import Invalid
-from slipway_server.observe import Request
 from slipway_server.protocol import v2_client, v2_grpc
 from slipway_server.protocol.binary_tensors import read_tensor, write_tensor
 from slipway_server.protocol.mindspore import MindSpore
@@ -29,8 +27,7 @@ from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.protocol.v2_rest import V2Rest
 from slipway_server.state import Identity
 from slipway_server.transport.coding import CODINGS, CodingError, Decoder, SizeError
-from slipway_server.transport.connection import Connection
-from slipway_server.transport.exchange import Exchange, HttpLimits
+from tests.support.connections import Owner, talk
 
 WORDS: Final = (
     b'"', b"[", b"]", b"{", b"}", b",", b":", b"null", b"true", b"-1", b"0", b"1.5", b"1e999",
@@ -172,85 +169,14 @@ def coded(data: bytes) -> None:
         return
 
 
-class _Wire:
-    """The socket's side of a connection in memory."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: bytes) -> None:
-        assert not self.closed
-        self.written.append(data)
-
-    def writelines(self, parts: Sequence[bytes]) -> None:
-        self.write(b"".join(parts))
-
-    def close(self) -> None:
-        self.closed = True
-
-    abort = close
-    write_eof = close
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def pause_reading(self) -> None:
-        """Nothing reads."""
-
-    resume_reading = pause_reading
-
-    def get_extra_info(self, name: str) -> None:
-        del name
-
-
-def _echo(exchange: Exchange) -> None:
-    exchange.reply(200, (exchange.body,))
-
-
-def _refuse(exchange: Exchange, status: int, message: str) -> None:
-    assert 400 <= status < 500, message
-    exchange.reply(status, (message.encode(),))
-
-
-class _Owner:
-    """A server that answers every request with its body."""
-
-    def __init__(self) -> None:
-        self.limits = HttpLimits(head=2000, body=4000, buffered=8000, coded_from=100)
-        self.buffered = 0
-        self.closing = False
-        self.connections: set[Connection] = set()
-        self.date = b""
-        self.now = 0.0
-        self.observer: Callable[[Request], None] | None = None
-        self.handle: Callable[[Exchange], None] = _echo
-        self.refuse: Callable[[Exchange, int, str], None] = _refuse
-
-    def head(self, status: int, content_type: bytes) -> bytes:
-        return b"HTTP/1.1 %d -\r\ncontent-type: %b\r\n" % (status, content_type)
-
-
-_LOOP: Final = asyncio.new_event_loop()
-_LOOP.close()  # the connection asks it for the time only
-
-
 def http_1(data: bytes) -> None:
     """What a peer sends on a connection, in pieces as large as the first byte says."""
     if not data:
         return
-    owner, wire, piece = _Owner(), _Wire(), data[0] * 8 + 1
-    connection = Connection(owner, _LOOP)
-    connection.connection_made(wire)  # type: ignore[arg-type] # what it uses of a transport
-    for start in range(1, len(data), piece):
-        if wire.closed:
-            break
-        connection.data_received(data[start : start + piece])
-        assert owner.buffered <= 2 * owner.limits.body
-    connection.connection_lost(None)
-    assert owner.buffered == 0
-    assert not owner.connections
-    for answer in wire.written:
+    owner, piece = Owner(), data[0] * 8 + 1
+    first = talk(owner, data[1:], piece)
+    assert talk(owner, data[1:], piece) == first  # by now the server knows the heads
+    for answer in first:
         assert answer.startswith(b"HTTP/1.1 ")
 
 

@@ -16,17 +16,16 @@ from typing import Final, cast
 
 import httptools
 
-from slipway_server.observe import Request
-from slipway_server.transport import coding
+from slipway_server.transport import answer, coding
 from slipway_server.transport.exchange import Exchange, Owner
-from slipway_server.transport.head import Head
+from slipway_server.transport.head import Head, too_large, too_long
+from slipway_server.transport.repeats import Known
 
 _LOG = logging.getLogger("slipway_server.http")
 _LARGE: Final = 1 << 16  # parts above this are sent without joining them first
 _MAX_PIPELINED: Final = 16
 _LINGER_SECONDS: Final = 2.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_VERSIONS: Final = ("1.1", "1.0")
 _CLOSE: Final = b"connection: close\r\n"
 
 
@@ -52,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._unparsed = 0
         self._refused = False
         self._ended = False  # the last answer has been written
+        self._packet = b""  # what the parser reads now, if that begins with a request
         self.on_message_begin()
         self._partial = False  # whether a request has begun and not ended
 
@@ -80,6 +80,11 @@ class Connection(asyncio.Protocol):
         """Feed the parser; it calls the methods below."""
         if self._refused or self._ended:
             return  # the answer is on its way; the rest is read only so that it can arrive
+        if not (self._partial or self._current or self._waiting or self._unread_since):
+            found = self._server.known.find(data)
+            if found is not None and self._take_known(*found):
+                return
+            self._packet = data
         self._unparsed += len(data)  # a line that never ends reaches no callback
         try:
             self._parser.feed_data(data)
@@ -87,8 +92,9 @@ class Connection(asyncio.Protocol):
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(400, f"the request is not valid HTTP/1.1: {_reason(error)}")
+        self._packet = b""
         if self._unparsed > self._limits.head:
-            self._refuse_head()
+            self._refuse(*too_long(self._limits.head))
 
     def pause_writing(self) -> None:
         """The client reads slowly: answer nothing more for now."""
@@ -126,7 +132,7 @@ class Connection(asyncio.Protocol):
             return
         self._head.size += len(name) + len(value) + 4  # trailers change nothing
         if self._head.size > self._limits.head:
-            self._refuse_head()
+            self._refuse(*too_long(self._limits.head))
 
     def on_headers_complete(self) -> None:
         """Decide whether to take the body."""
@@ -134,23 +140,17 @@ class Connection(asyncio.Protocol):
         self._unparsed = 0
         if self._refused:
             return
-        head, version = self._head, self._parser.get_http_version()
-        if head.size > self._limits.head:
-            self._refuse_head()
-        elif version not in _VERSIONS:
-            self._refuse(400, f"the request is not valid HTTP/1.1: version {version}")
-        elif head.hosts != 1 and (head.hosts or version == "1.1"):
-            self._refuse(400, "the request needs exactly one Host header")
-        elif head.refusal is not None:
-            self._refuse(*head.refusal)
-        elif head.length > self._limits.body:
-            self._refuse_size()
-        else:
-            if head.coding:
-                self._decoder = coding.Decoder(head.coding)
-            if head.expects:
-                self._continue = True
-                self._send_continue()
+        head, limits = self._head, self._limits
+        version = self._parser.get_http_version()
+        problem = head.problem(version, head_limit=limits.head, body_limit=limits.body)
+        if problem is not None:
+            self._refuse(*problem)
+            return
+        if head.coding:
+            self._decoder = coding.Decoder(head.coding)
+        if head.expects:
+            self._continue = True
+            self._send_continue()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -213,11 +213,28 @@ class Connection(asyncio.Protocol):
             and exchange.method != b"CONNECT"
         )
         exchange.received = monotonic()
+        if self._packet:
+            self._server.known.learn(self._packet, exchange)
+            self._packet = b""
         if self._current is None and not self._waiting and not self._unread_since:
             self._current = exchange
             self._handle(exchange)
         else:
             self._enqueue(exchange)
+
+    def _take_known(self, known: Known, body: bytes) -> bool:
+        """Hand on a request whose head came before: what was checked then holds again."""
+        server, size = self._server, known.length
+        if server.buffered + size > self._limits.buffered:
+            return False  # the long way says so
+        self._held += size
+        server.buffered += size
+        self._since = server.now
+        exchange = self._current = Exchange(self, known.method, known.head)
+        exchange.body = body
+        exchange.received = monotonic()
+        self._handle(exchange)
+        return True
 
     # ---- requests and answers
 
@@ -247,20 +264,18 @@ class Connection(asyncio.Protocol):
             or exchange.received >= self._expires
             or (self._refused and not self._waiting)
         )
-        limits, more, asked = self._limits, head[1], exchange.head
-        accepts = asked.accepts
+        more, asked = head[1], exchange.head
         if asked.parent:
             more += b"traceparent: %b\r\n" % asked.parent
-        if accepts and limits.coded_from <= size <= limits.coded_to:
-            coded = coding.encode(accepts, b"".join(parts))
-            if len(coded) < size:
-                parts, size = (coded,), len(coded)
-                more += b"content-encoding: %b\r\nvary: accept-encoding\r\n" % accepts
+        if asked.accepts:
+            parts, lines = answer.compressed(exchange, parts, size, limits=self._limits)
+            if lines:
+                more, size = more + lines, len(parts[0])
         lines = b"%b%bcontent-length: %d\r\n%b%b\r\n" % (
             server.head(status, head[0]), server.date, size, more, _CLOSE if close else b"",
         )  # fmt: skip
         if server.observer is not None:
-            server.observer(self._seen(exchange, status, size))
+            server.observer(answer.seen(exchange, status, size))
         if exchange.method == b"HEAD":
             transport.write(lines)
         elif size <= _LARGE:
@@ -274,18 +289,6 @@ class Connection(asyncio.Protocol):
             self._since = server.now
         if self._waiting or self._paused or self._continue:
             self._pump()
-
-    def _seen(self, exchange: Exchange, status: int, sent: int) -> Request:
-        return Request(
-            protocol="http",
-            method=exchange.method.decode("ascii", "replace"),
-            path=exchange.target.partition(b"?")[0].decode("ascii", "replace"),
-            code=status,
-            received=len(exchange.body),
-            sent=sent,
-            seconds=max(0.0, monotonic() - exchange.received),
-            parent=exchange.head.parent.decode("ascii"),
-        )
 
     def end(self) -> None:
         """Close, after what was written is sent."""
@@ -358,7 +361,7 @@ class Connection(asyncio.Protocol):
         self._enqueue(exchange)
 
     def _refuse_size(self) -> None:
-        self._refuse(413, f"the body is larger than {self._limits.body} bytes")
+        self._refuse(*too_large(self._limits.body))
 
     def _send_continue(self) -> None:
         if self._current is None and not self._waiting and self._transport is not None:
@@ -381,9 +384,6 @@ class Connection(asyncio.Protocol):
             rest = head.again(method, keeps=keeps) + rest
         if rest:
             self.data_received(rest)
-
-    def _refuse_head(self) -> None:
-        self._refuse(431, f"the request's head is larger than {self._limits.head} bytes")
 
     def _finish(self, transport: asyncio.Transport) -> None:
         """Close; after a refusal leave the peer time to read it, or a reset would eat it."""

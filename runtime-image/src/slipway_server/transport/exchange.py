@@ -9,6 +9,7 @@ from slipway_server.transport.head import Head
 
 if TYPE_CHECKING:
     from slipway_server.transport.connection import Connection
+    from slipway_server.transport.repeats import KnownHeads
 
 JSON: Final = b"application/json"
 
@@ -60,6 +61,7 @@ class Exchange:
     """One request and its answer.
 
     Attributes:
+        connection: where it came from, and where the answer goes.
         method, target: as sent.
         head: the rest of what headers say.
         body: whole, decoded.
@@ -68,12 +70,12 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "abandoned", "body", "head", "keep_alive", "method", "received", "refusal",
+        "abandoned", "body", "connection", "head", "keep_alive", "method", "received", "refusal",
         "target",
     )  # fmt: skip
 
     def __init__(self, connection: Channel, method: bytes, head: Head) -> None:
-        self._connection = connection
+        self.connection = connection
         self.method = method
         self.head = head
         self.target = head.target
@@ -99,7 +101,7 @@ class Exchange:
             content_type: of the body.
             headers: further complete header lines.
         """
-        self._connection.reply(self, status, parts, head=(content_type, headers))
+        self.connection.reply(self, status, parts, head=(content_type, headers))
 
 
 class Owner(Protocol):
@@ -115,6 +117,7 @@ class Owner(Protocol):
         handle: answers a well-formed request, now or later.
         refuse: answers a request that broke a limit or the grammar.
         observer: told of every request that was answered.
+        known: heads that need no parsing.
     """
 
     limits: HttpLimits
@@ -126,6 +129,7 @@ class Owner(Protocol):
     handle: Callable[[Exchange], None]
     refuse: Callable[[Exchange, int, str], None]
     observer: Tell | None
+    known: "KnownHeads"
 
     def head(self, status: int, content_type: bytes) -> bytes:
         """The constant first lines of an answer."""

@@ -8,7 +8,18 @@ from slipway_server.transport import coding
 
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _PARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_VERSIONS: Final = ("1.1", "1.0")
 Refusal = tuple[int, str]  # status and message
+
+
+def too_long(limit: int) -> Refusal:
+    """A head beyond its limit in bytes."""
+    return 431, f"the request's head is larger than {limit} bytes"
+
+
+def too_large(limit: int) -> Refusal:
+    """A body beyond its limit in bytes."""
+    return 413, f"the body is larger than {limit} bytes"
 
 
 class Head:
@@ -57,6 +68,24 @@ class Head:
         wanted = _HEADERS.get(name.lower())
         if wanted is not None:
             wanted(self, value)
+
+    def problem(self, version: str, *, head_limit: int, body_limit: int) -> Refusal | None:
+        """Why a complete head is refused before its body is read, or nothing.
+
+        Args:
+            version: of HTTP, as the request says.
+            head_limit: bytes.
+            body_limit: bytes.
+        """
+        if self.size > head_limit:
+            return too_long(head_limit)
+        if version not in _VERSIONS:
+            return 400, f"the request is not valid HTTP/1.1: version {version}"
+        if self.hosts != 1 and (self.hosts or version == "1.1"):
+            return 400, "the request needs exactly one Host header"
+        if self.refusal is not None:
+            return self.refusal
+        return too_large(body_limit) if self.length > body_limit else None
 
     def again(self, method: bytes, *, keeps: bool) -> bytes:
         """The same head without the offer of another protocol, for another parser."""

@@ -9,6 +9,7 @@ from typing import Final
 from slipway_server.observe import Tell
 from slipway_server.transport.connection import Connection
 from slipway_server.transport.exchange import Exchange, HttpLimits
+from slipway_server.transport.repeats import KnownHeads
 from slipway_server.transport.tls import HANDSHAKE_SECONDS, TlsFiles
 
 _SWEEP_SECONDS: Final = 1.0
@@ -46,6 +47,7 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.date = b""
         self.observer = observer
+        self.known = KnownHeads()
         self._tls = tls
         self._heads: dict[tuple[int, bytes], bytes] = {}
         self._listener: asyncio.Server | None = None
