@@ -25,6 +25,7 @@ class Job:
         size: bytes that it holds while it waits.
         deadline: on the clock of the batcher, after which nobody wants the answer.
         done: called once with the answer; ``None`` when nobody waits any more.
+        source: whose it is: connections take turns.
         since: when it began to wait; set by the batcher.
     """
 
@@ -34,6 +35,7 @@ class Job:
     size: int
     deadline: float
     done: Done | None
+    source: Hashable = None
     since: float = 0.0
 
 

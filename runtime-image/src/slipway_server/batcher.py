@@ -1,22 +1,23 @@
 """Zero-delay batching: what arrived while the model was busy shares the next run.
 
 Nothing ever waits for company. A model cheaper than a thread switch runs on the loop itself, any
-other on one worker thread, so that the loop keeps reading, answering and probing meanwhile.
+other on worker threads, so that the loop keeps reading, answering and probing meanwhile.
 """
 
 import asyncio
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final
 
 from slipway_server.batch import Job, Outcome, run_together
 from slipway_server.engine import Session
-from slipway_server.errors import DeadlineExpired, Overloaded
+from slipway_server.errors import DeadlineExpired
 from slipway_server.metrics import RunMetrics
+from slipway_server.waiting import QueueLimits, Waiting, displaced
 
 _LOOP_SHARE_SECONDS: Final = 0.005  # inline runs give the loop a turn after this time
 _TOO_LONG_SECONDS: Final = 0.02  # of an inline run
@@ -33,24 +34,18 @@ class BatchPolicy:
     Attributes:
         max_rows: rows of one run; 1 means that requests never share a run.
         inline: whether a run is so short that it stays on the loop.
+        instances: runs at once, where they are not on the loop.
         seconds: one run of one row took so long.
     """
 
     max_rows: int = 1
     inline: bool = False
+    instances: int = 1
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """How much may wait."""
-
-    requests: int = 256
-    size: int = 256 << 20
-
-
 class Batcher:
-    """Runs jobs of one session, in order of arrival. Lives on the running event loop."""
+    """Runs jobs of one session, connections in turns. Lives on the running event loop."""
 
     def __init__(
         self,
@@ -73,13 +68,11 @@ class Batcher:
         self._session = session
         self._outputs = session.outputs
         self._policy = policy
-        self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._clock = clock
         self._metrics = metrics or RunMetrics()
-        self._queue: deque[Job] = deque()
-        self._size = 0
-        self._running: list[Job] = []
+        self._queue = Waiting(limits, together=policy.max_rows)
+        self._running: list[list[Job]] = []  # one for each instance that is busy
         self._scheduled = False
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._inline = policy.inline
@@ -97,33 +90,40 @@ class Batcher:
         """How this model is run."""
         return self._policy
 
+    def check_room(self, source: Hashable) -> None:
+        """Refuse a request of ``source`` before any work is done for it.
+
+        Raises:
+            Overloaded: too many requests wait already.
+        """
+        self._queue.check(source)
+
     def submit(self, job: Job) -> None:
         """Take a job; its ``done`` is called later, unless it is cancelled.
 
         Raises:
             Overloaded: too many requests or bytes wait already.
         """
-        queue = self._queue
-        if len(queue) >= self._limits.requests or self._size + job.size > self._limits.size:
-            raise Overloaded(
-                f"{len(queue)} requests wait already: retry later or add replicas", retry_after=1.0
-            )
         job.since = self._clock()
-        queue.append(job)
-        self._size += job.size
-        if not self._scheduled and not self._running:
+        victim = self._queue.add(job)
+        if not self._scheduled and len(self._running) < self._policy.instances:
             self._scheduled = True
             self._loop.call_soon(self._tick)  # after this turn of the loop read all its sockets
+        if victim is not None and victim.done is not None:
+            self._answer(victim, displaced())
 
     def expire(self, now: float) -> None:
         """Answer every job whose deadline has passed, also one that runs."""
-        for job in (*self._queue, *self._running):
+        running = [job for jobs in self._running for job in jobs]
+        for job in (*self._queue, *running):
             if job.deadline <= now and job.done is not None:
                 self._answer(job, _expired())
+        self._queue.clear_dead()
 
     def close(self) -> None:
-        """End the worker thread after its present run."""
-        self._inbox.put(None)
+        """End the worker threads after their present runs."""
+        for _ in range(self._policy.instances):
+            self._inbox.put(None)
 
     def _tick(self) -> None:
         self._scheduled = False
@@ -154,11 +154,17 @@ class Batcher:
         answer probes meanwhile.
         """
         self._inline = False
-        threading.Thread(target=self._work, name="model", daemon=True).start()
+        for _ in range(self._policy.instances):
+            threading.Thread(target=self._work, name="model", daemon=True).start()
 
     def _start(self) -> None:
-        if not self._running and (jobs := self._take(self._clock())):
-            self._running = jobs
+        """Give what waits to idle workers in equal parts: two half batches at once beat a whole."""
+        queue, instances = self._queue, self._policy.instances
+        while queue and (idle := instances - len(self._running)):
+            jobs = self._take(self._clock(), most=-(-len(queue) // idle))
+            if not jobs:
+                return
+            self._running.append(jobs)
             self._inbox.put(jobs)
 
     def _work(self) -> None:
@@ -176,37 +182,35 @@ class Batcher:
                 return  # the loop is closed: the process ends
 
     def _finished(self, jobs: list[Job], outcomes: list[Outcome], seconds: float) -> None:
-        self._running = []
+        self._running = [others for others in self._running if others is not jobs]
         self._metrics.seconds.add(seconds)
         self._start()  # keep the model busy first, then write the answers
         self._deliver(jobs, outcomes)
 
-    def _take(self, now: float) -> list[Job]:
-        """The next jobs that share a run: the oldest, and those of its key that fit."""
-        queue, rows = self._queue, 0
+    def _take(self, now: float, *, most: int = sys.maxsize) -> list[Job]:
+        """The next jobs that share a run: the first, and at most so many of its key that fit."""
+        queue, max_rows = self._queue, self._policy.max_rows
+        waited = self._metrics.queue.add
         taken: list[Job] = []
         skipped: list[Job] = []
-        waited = self._metrics.queue.add
-        key = None
-        while queue:
-            job = queue.popleft()
+        key, rows = None, 0
+        while (job := queue.next()) is not None:
             if job.done is None or job.deadline <= now:
-                self._size -= job.size
                 if job.done is not None:
                     self._answer(job, _expired())
                 continue
             if not taken:
                 key = job.key
-            elif job.key != key or rows + job.rows > self._policy.max_rows:
+            elif job.key != key or rows + job.rows > max_rows:
                 skipped.append(job)
                 continue
             taken.append(job)
             waited(now - job.since)
             rows += job.rows
-            self._size -= job.size
-            if key is None or rows >= self._policy.max_rows:
+            if key is None or rows >= max_rows or len(taken) >= most:
                 break
-        queue.extendleft(reversed(skipped))
+        for job in reversed(skipped):
+            queue.put_back(job)
         if taken:
             self._metrics.rows.add(rows)
         return taken

@@ -1,5 +1,6 @@
 """What every door offers, without any door: live, ready, metadata, infer."""
 
+from collections.abc import Hashable
 from typing import Final
 
 from slipway_server.batch import Done, Job
@@ -32,13 +33,24 @@ class Dataplane:
         """Requests that wait for the model."""
         return self._batcher.queued
 
-    def infer(self, request: InferRequest, now: float, done: Done) -> Job:
+    def check_room(self, source: Hashable) -> None:
+        """Refuse a request of ``source`` before it is decoded, if it has no chance.
+
+        Raises:
+            Overloaded: the queue is full.
+        """
+        self._batcher.check_room(source)
+
+    def infer(
+        self, request: InferRequest, now: float, done: Done, *, source: Hashable = None
+    ) -> Job:
         """Run the model; ``done`` gets all outputs, or the error.
 
         Args:
             request: complete and checked by its codec.
             now: the loop's time.
             done: called once, on the loop, never from within this call.
+            source: whose request it is: connections take turns.
 
         Returns:
             The job, for ``cancel``.
@@ -51,7 +63,7 @@ class Dataplane:
         for array in feeds.values():
             size += array.nbytes
         rows, key = self._sharing(feeds) if self._shares else (1, None)
-        job = Job(feeds, rows, key, size, now + self._timeout, done)
+        job = Job(feeds, rows, key, size, now + self._timeout, done, source)
         self._batcher.submit(job)
         return job
 
@@ -71,6 +83,7 @@ class Dataplane:
             "parameters": {
                 "max_batch_rows": policy.max_rows,
                 "threads": self._threads,
+                "instances": policy.instances,
                 "inline": policy.inline,
                 "row_ms": round(policy.seconds * 1e3, 3),
             },

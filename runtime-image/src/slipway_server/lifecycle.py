@@ -229,9 +229,10 @@ class _Server:
 
     def _let_in(self, model: Model, prepared: Prepared) -> None:
         """Connect a loaded model with the doors."""
-        from slipway_server.batcher import Batcher, QueueLimits
+        from slipway_server.batcher import Batcher
         from slipway_server.dataplane import Dataplane
         from slipway_server.protocol.tensors import Signature
+        from slipway_server.waiting import QueueLimits
 
         concurrency, session, identity = (
             self._settings.concurrency,
@@ -239,7 +240,9 @@ class _Server:
             model.identity,
         )
         signature = Signature(identity, session.inputs, session.outputs)
-        limits = QueueLimits(requests=concurrency.max_queued)
+        bodies = self._http.limits
+        share = max(bodies.body, bodies.buffered // len(self._state.models))
+        limits = QueueLimits(requests=concurrency.max_queued, size=share)
         batcher = Batcher(session, prepared.policy, limits=limits, metrics=model.metrics.runs)
         model.metrics.describe(
             revision=identity.version, variant=prepared.variant, digest=identity.digest
@@ -289,6 +292,7 @@ def _summary(model: Model, prepared: Prepared, seconds: dict[str, float]) -> dic
         "artifact": identity.digest or "unverified",
         "variant": prepared.variant,
         "threads": prepared.threads,
+        "instances": policy.instances,
         "golden": prepared.golden,
         "batch": policy.max_rows,
         "inline": policy.inline,

@@ -83,7 +83,7 @@ def test_answers_under_load_are_those_that_each_gets_alone(server: Server, name:
 @pytest.mark.parametrize("name", BATCHED | ALONE)
 def test_what_was_learnt_is_shown(server: Server, name: str) -> None:
     parameters = server.get(f"/v2/models/{name}")[1]["parameters"]
-    assert parameters.keys() == {"max_batch_rows", "threads", "inline", "row_ms"}
+    assert parameters.keys() == {"max_batch_rows", "threads", "instances", "inline", "row_ms"}
     assert (parameters["max_batch_rows"] > 1) == (name in BATCHED)
     assert 0 < parameters["row_ms"] < 1000
     assert f"model={name} " in server.log()

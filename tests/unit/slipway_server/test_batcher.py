@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from slipway_server.batch import Job, Outcome
-from slipway_server.batcher import Batcher, BatchPolicy, QueueLimits
+from slipway_server.batcher import Batcher, BatchPolicy
 from slipway_server.dataplane import Dataplane, cancel
 from slipway_server.errors import DeadlineExpired, Overloaded
 from slipway_server.metrics import RunMetrics
 from slipway_server.protocol.tensors import Array, InferRequest, TensorSpec
+from slipway_server.waiting import QueueLimits
 from tests.support.tensors import FakeSession, double, rows, signature
 
 INLINE = BatchPolicy(max_rows=8, inline=True)
@@ -38,10 +39,12 @@ class Gate:
 class Waiter:
     """One request: submits, and awaits its answer."""
 
-    def __init__(self, array: Array, *, key: object = (), deadline: float = 1e12) -> None:
+    def __init__(
+        self, array: Array, *, key: object = (), deadline: float = 1e12, source: object = None
+    ) -> None:
         self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.job = Job(
-            {"x": array}, len(array), key, array.nbytes, deadline, self.answer.set_result
+            {"x": array}, len(array), key, array.nbytes, deadline, self.answer.set_result, source
         )
 
     async def value(self) -> float:
@@ -118,6 +121,41 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     submitted(target, last := Waiter(rows(5)))
     gate.let.release()
     assert await last.value() == 10
+
+
+async def test_a_greedy_connection_waits_behind_itself_and_gives_places_back() -> None:
+    gate = Gate()
+    target = batcher(FakeSession(gate), BatchPolicy(), QueueLimits(requests=4))
+    greedy = submitted(target, *(Waiter(rows(n), source="greedy") for n in range(4)))
+    await gate.running()
+    target.check_room("greedy")
+    greedy += submitted(target, Waiter(rows(4), source="greedy"))
+    with pytest.raises(Overloaded):
+        target.check_room("greedy")
+    (polite,) = submitted(target, Waiter(rows(10), source="polite"))
+    assert isinstance(await greedy[4].answer, Overloaded)
+    gate.let.release(3)  # the run that was under way, a turn of the greedy one's, its own
+    assert await polite.value() == 20
+    assert [waiter.answer.done() for waiter in greedy] == [True, True, False, False, True]
+    gate.let.release(2)
+    assert [await waiter.value() for waiter in greedy[:4]] == [0, 2, 4, 6]
+
+
+async def test_several_instances_run_at_once_and_share_what_waits() -> None:
+    gate = Gate()
+    session = FakeSession(gate)
+    target = batcher(session, BatchPolicy(max_rows=8, instances=2))
+    first = submitted(target, *(Waiter(rows(n)) for n in range(5)))
+    for _ in range(2):
+        await gate.running()
+    later = submitted(target, *(Waiter(rows(n)) for n in range(5, 11)))
+    assert (target.queued, sorted(session.runs)) == (6, [2, 3])
+    gate.let.release()
+    await gate.running()  # one is free: it takes all that waits
+    assert (target.queued, session.runs[2:]) == (0, [6])
+    gate.let.release(2)
+    assert [await waiter.value() for waiter in (*first, *later)] == [2 * n for n in range(11)]
+    target.close()
 
 
 async def test_bytes_are_bounded_as_well() -> None:

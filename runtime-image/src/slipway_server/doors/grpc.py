@@ -20,7 +20,7 @@ from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
 from slipway_server.protocol.tensors import Signature, TensorSpec
 from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.state import Model, State
-from slipway_server.transport.rpc import PARENT, Method, RpcRefused, Watch
+from slipway_server.transport.rpc import PARENT, PEER, Method, RpcRefused, Watch
 from slipway_server.transport.rpc import Message as Bytes
 
 _LOG = logging.getLogger("slipway_server.rpc")
@@ -118,10 +118,11 @@ class GrpcDoor:
         seconds: float | None,
     ) -> bytes:
         plane = model.serving()
-        codec = self._codecs[model.identity.name]
+        codec, source = self._codecs[model.identity.name], PEER.get()
+        plane.check_room(source)
         request = codec.decode(message)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        job = plane.infer(request, started, answer.set_result)
+        job = plane.infer(request, started, answer.set_result, source=source)
         if seconds is not None:
             job.deadline = min(job.deadline, started + seconds)
         try:

@@ -63,9 +63,11 @@ class _Call:
         codec = service.codec
         if codec is None:
             raise RuntimeError("the door was not opened")
+        source = id(exchange.connection)
+        plane.check_room(source)
         self._codec = codec
         request = self.request = codec.decode(exchange)
-        self.job = plane.infer(request, exchange.received, self.answer)
+        self.job = plane.infer(request, exchange.received, self.answer, source=source)
 
     def answer(self, outcome: "Answer") -> None:
         """The model has answered."""

@@ -18,6 +18,7 @@ from slipway.errors import Invalid
 from slipway_server.transport.rpc import (
     NO_TOKEN,
     PARENT,
+    PEER,
     GrpcLimits,
     Method,
     Methods,
@@ -178,6 +179,7 @@ async def _admit(path: str, methods: Methods, context: Any) -> None:
     if methods.allows is not None and not methods.allows(path, shown):
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, NO_TOKEN)
     PARENT.set(str(metadata.get("traceparent", "")))
+    PEER.set(context.peer())
 
 
 async def _answer(method: Method, request: bytes, context: Any) -> bytes:

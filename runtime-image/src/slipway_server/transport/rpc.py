@@ -4,13 +4,15 @@ Doors know this module only, so that one transport can take the place of another
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
 # The call's ``traceparent`` while its method runs; empty when the client sent none.
 PARENT: ContextVar[str] = ContextVar("parent", default="")
+# Whose call it is while its method runs: equal for calls of one connection.
+PEER: ContextVar[Hashable] = ContextVar("peer", default=None)
 NO_TOKEN = "this server wants a bearer token: send it as metadata 'authorization'"  # noqa: S105 - a text
 
 

@@ -11,7 +11,7 @@ from slipway_server.transport.h2.frames import Code
 from slipway_server.transport.h2.heads import Head, NotGrpc, Refusal
 from slipway_server.transport.h2.messages import MessageReader
 from slipway_server.transport.h2.sender import Bytes, Sender, Stream
-from slipway_server.transport.rpc import NO_TOKEN, PARENT, Message, RpcRefused
+from slipway_server.transport.rpc import NO_TOKEN, PARENT, PEER, Message, RpcRefused
 
 _LOG = logging.getLogger("slipway_server.grpc")
 _MAX_WAITING: Final = 16  # messages of one streaming call
@@ -36,6 +36,8 @@ class Calls:
         self._watches = owner.methods.watches
         self._watching = 0
         self._ending: asyncio.Future[None] | None = None
+        self._context = copy_context()  # of all tasks: none of them changes it
+        self._context.run(PEER.set, id(self))
         self._held = 0  # by requests
         self._counted = 0  # of the sender's unsent bytes
         self._share = max(owner.limits.message, owner.limits.buffered // _SHARE)
@@ -154,12 +156,11 @@ class Calls:
         if call.message is None or call.reader.held:
             raise RpcRefused("UNIMPLEMENTED", "the method takes one message: it did not come whole")
         work = (self._run if call.watch is None else self._run_watch)(stream, call, call.message)
+        context = self._context
         if call.parent:
-            context = copy_context()
+            context = context.copy()
             context.run(PARENT.set, call.parent)
-            call.task = self._loop.create_task(work, context=context)
-        else:
-            call.task = self._loop.create_task(work)
+        call.task = self._loop.create_task(work, context=context)
 
     @staticmethod
     def _enqueue(
