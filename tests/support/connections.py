@@ -41,6 +41,9 @@ class _Wire:
     def get_extra_info(self, name: str) -> None:
         del name
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        """Everything is written at once."""
+
 
 def _echo(exchange: Exchange) -> None:
     exchange.reply(200, (exchange.body,))

@@ -59,8 +59,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
-        self._transport = cast("asyncio.Transport", transport)
+        plain = self._transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
+        if transport.get_extra_info("sslcontext") is None:
+            plain.set_write_buffer_limits(0)  # uvloop sends at the end of its turn otherwise
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -165,7 +167,7 @@ class Connection(asyncio.Protocol):
         server = self._server
         server.buffered += size
         if self._body_size > self._limits.body:
-            self._refuse_size()
+            self._refuse(*too_large(self._limits.body))
         elif server.buffered > self._limits.buffered:
             self._refuse(429, "too many bytes of requests are being received: retry later")
         else:
@@ -183,7 +185,7 @@ class Connection(asyncio.Protocol):
             return b""
         except coding.SizeError:
             pass
-        self._refuse_size()
+        self._refuse(*too_large(self._limits.body))
         return b""
 
     def on_message_complete(self) -> None:
@@ -359,9 +361,6 @@ class Connection(asyncio.Protocol):
         exchange.refusal = (status, message)
         exchange.received = monotonic()
         self._enqueue(exchange)
-
-    def _refuse_size(self) -> None:
-        self._refuse(*too_large(self._limits.body))
 
     def _send_continue(self) -> None:
         if self._current is None and not self._waiting and self._transport is not None:
