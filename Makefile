@@ -71,8 +71,9 @@ bench-operator: $(VENV)/.installed ## writes, memory and speed against a real ku
 bench-local: $(VENV)/.installed ## slipway local: time to ready and to Healthy
 	$(VENV)/bin/python -m benchmarks.local
 
-bench-serving: $(VENV)/.installed ## server start, latency and throughput against raw ONNX Runtime
+bench-serving: $(VENV)/.installed ## server start, latency and throughput against raw ONNX Runtime; overload
 	$(VENV)/bin/python -m benchmarks.serving
+	$(VENV)/bin/python -m benchmarks.serving.overload
 
 bench-optimizer: $(VENV)/.installed ## what the optimizer picks, and what that gains
 	$(VENV)/bin/python -m benchmarks.optimizer

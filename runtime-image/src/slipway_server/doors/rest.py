@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
@@ -266,8 +266,13 @@ class RestDoor:
 def _tell(
     exchange: Exchange, status: int, message: str, *, door: Door | None, headers: bytes = b""
 ) -> None:
-    error = plain_error if door is None else door.error
-    _json(exchange, status, error(status, message), headers=headers)
+    form = plain_error if door is None else door.error
+    exchange.reply(status, (_error(form, status, message),), headers=headers)
+
+
+@lru_cache(maxsize=64)  # a full queue tells everybody the same, and has no time to waste
+def _error(form: Callable[[int, str], object], status: int, message: str) -> bytes:
+    return json.dumps(form(status, message)).encode()
 
 
 def _json(exchange: Exchange, status: int, value: object, *, headers: bytes = b"") -> None:
