@@ -115,7 +115,8 @@ def _content(which: str, base: str) -> str:
 
 def _copied(dockerfile: str) -> Iterator[Path]:
     """Yields every file that a Dockerfile's COPY lines take from the tree."""
-    for source in re.findall(r"^COPY (?!--)(\S+) \S+$", dockerfile, re.MULTILINE):
+    lines = re.findall(r"^COPY (?!--)(.+) \S+$", dockerfile, re.MULTILINE)
+    for source in (source for line in lines for source in line.split()):
         path = REPOSITORY / source
         if path.is_file():
             yield path
