@@ -199,11 +199,13 @@ def _ceilings(run: Run, serving: Serving) -> None:
         url = f"http://127.0.0.1:{serving.http_port}/v2/models/{model}"
         with urllib.request.urlopen(url, timeout=5) as answer:
             chosen = json.load(answer)["parameters"]
-        rows = min(8, int(chosen["max_batch_rows"]))
+        instances = int(chosen["instances"])
+        rows = min(max(1, 8 // instances), int(chosen["max_batch_rows"]))
         run.ceilings[model] = ceiling.items_per_second(
             model,
             run.paths[model],
             rows=rows,
+            runs_at_once=instances,
             threads=int(chosen["threads"]),
             seconds=float(run.seconds),
         )

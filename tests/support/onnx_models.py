@@ -119,6 +119,23 @@ def slow() -> bytes:
     return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
 
 
+def heavy(width: int = 1024) -> bytes:
+    """y = x, after three products with large matrices of zeros: about a millisecond."""
+    nodes = []
+    for name, sides in (("first", (2, width)), ("middle", (width, width)), ("last", (width, 2))):
+        nodes.append(helper.make_node("Constant", [], [f"{name}_shape"], value_ints=sides))
+        nodes.append(helper.make_node("ConstantOfShape", [f"{name}_shape"], [name]))
+    nodes += [
+        helper.make_node("MatMul", ["x", "first"], ["a"]),
+        helper.make_node("MatMul", ["a", "middle"], ["b"]),
+        helper.make_node("MatMul", ["b", "middle"], ["c"]),
+        helper.make_node("MatMul", ["c", "last"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["y"]),
+    ]
+    shape = ("N", 2)
+    return _model(nodes, [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+
+
 def running_sum() -> bytes:
     """y = the sum of the rows so far: the first dimension is dynamic and is time, no batch."""
     nodes = [

@@ -52,7 +52,7 @@ class Session(Protocol):
         """In the model's order."""
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
-        """All outputs, in order. May be called from any one thread at a time.
+        """All outputs, in order. May be called from several threads at a time.
 
         Raises:
             Invalid: the model refuses this input.

@@ -6,9 +6,10 @@ All of it runs in one thread beside the loop, which answers probes meanwhile.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from slipway.artifacts.manifest import FileRole, Verdict
@@ -18,15 +19,19 @@ from slipway_server.errors import StorageDenied
 from slipway_server.loading import LocalArtifact
 from slipway_server.logs import with_fields
 from slipway_server.settings import ServedModel, ServerSettings
+from slipway_server.usage import working_set
 
 if TYPE_CHECKING:  # imported while the artifact downloads
     from slipway_server.batcher import BatchPolicy
     from slipway_server.engine import OnnxSession
     from slipway_server.golden import Sample
+    from slipway_server.warmup import Feeds
 
 _LOG = logging.getLogger("slipway_server.startup")
 # From this size of external data on, a model answers first and is made fast then.
 _LARGE_BYTES: Final = 128 << 20
+_SESSION_SIZE: Final = 2  # times the file: it is read, and its weights are rearranged
+_WARM_RUNS: Final = 3
 
 
 @dataclass(slots=True)
@@ -75,12 +80,14 @@ def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Pr
     imports.start()
     with phases.phase("download"):
         artifact = _open(served)
-    threads = settings.threads or cpu.threads()
+    large = artifact.external_bytes >= _LARGE_BYTES
+    learns = settings.threads is None and not large and _has_room(artifact)
+    # One thread is right for whatever takes no time; the others are timed below.
+    threads = settings.threads or (1 if learns else cpu.threads())
     with phases.phase("load"):
         imports.join()
         from slipway_server.engine import OnnxSession
 
-        large = artifact.external_bytes >= _LARGE_BYTES
         session = OnnxSession(artifact.model, threads=threads, packed=not large)
         _check_signature(artifact, session)
     samples = _samples(artifact, session, limit=settings.warmup.golden_samples)
@@ -89,10 +96,16 @@ def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Pr
     with phases.phase("warmup"):
         rows = warmup.rows_that_run(session, [sample.feeds for sample in samples])
         warmup.warm(session, rows, iterations=settings.warmup.iterations, clock=time.perf_counter)
+    instances = 1
+    if learns and cpu.threads() > 1:
+        with phases.phase("threads"):
+            threads, instances, session = _arrange(artifact, session, rows)
     with phases.phase("golden"):
         golden.check(samples, session.outputs, session.run)
     with phases.phase("batching"):
         policy = warmup.learn(session, rows, time.perf_counter)
+    if not policy.inline:
+        policy = replace(policy, instances=instances)
     if large:
         threading.Thread(target=_pack, args=(session,), name="pack", daemon=True).start()
     return Prepared(artifact, session, policy, threads, len(samples))
@@ -106,8 +119,47 @@ def reason_of(phase: str, error: SlipwayError) -> str:
         return "StorageDenied"
     if phase == "download":
         return "ArtifactNotFound" if isinstance(error, NotFound) else "ArtifactInvalid"
-    reasons = {"load": "ModelNotLoadable", "warmup": "ModelFailed", "golden": "GoldenMismatch"}
+    reasons = {
+        "load": "ModelNotLoadable",
+        "threads": "ModelNotLoadable",
+        "warmup": "ModelFailed",
+        "golden": "GoldenMismatch",
+    }
     return reasons.get(phase, "ServerNotStarted")
+
+
+def _has_room(artifact: LocalArtifact) -> bool:
+    """Whether sessions with other numbers of threads fit beside the first."""
+    size = artifact.model.stat().st_size + artifact.external_bytes
+    limit, used = cpu.memory_limit(), working_set()
+    if limit is None or used is None:
+        return True
+    return used + _SESSION_SIZE * cpu.threads().bit_length() * size < limit
+
+
+def _arrange(
+    artifact: LocalArtifact, first: "OnnxSession", rows: "Sequence[Feeds]"
+) -> "tuple[int, int, OnnxSession]":
+    """Threads, instances and the session of the best way to use every CPU."""
+    from slipway_server import arrange, warmup
+    from slipway_server.engine import OnnxSession
+
+    clock, cpus, sessions = time.perf_counter, cpu.threads(), {1: first}
+
+    def load(threads: int) -> OnnxSession:
+        if threads not in sessions:
+            session = sessions[threads] = OnnxSession(artifact.model, threads=threads)
+            warmup.warm(session, rows, iterations=_WARM_RUNS, clock=clock)
+        return sessions[threads]
+
+    seconds = warmup.time_of_one(first, rows, clock) if rows else arrange.SLOW_SECONDS
+    if seconds < warmup.INLINE_SECONDS:
+        return 1, 1, first
+    if seconds >= arrange.SLOW_SECONDS:
+        return cpus, 1, load(cpus)
+    measure = partial(arrange.rate, clock=clock)
+    chosen = arrange.learn(load, rows, cpus=cpus, clock=clock, measure=measure)
+    return chosen.threads, chosen.instances, load(chosen.threads)
 
 
 def _pack(session: "OnnxSession") -> None:

@@ -17,7 +17,7 @@ Clock = Callable[[], float]
 _BUDGET_SECONDS: Final = 0.3
 _SIZES: Final = (2, 4, 8, 16, 32)
 _GAIN: Final = 0.95  # a larger batch must cost less than this share per row
-_INLINE_SECONDS: Final = 0.0003  # two thread switches cost about as much
+INLINE_SECONDS: Final = 0.0003  # two thread switches cost about as much
 _INLINE_BATCH_SECONDS: Final = 0.002
 _LARGEST_BATCH_BYTES: Final = 64 << 20
 _ANY_SIZES: Final = (16, 64, 256)  # guesses for dynamic dimensions behind the first
@@ -99,8 +99,8 @@ def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
     if not rows:
         return BatchPolicy()
     start = clock()
-    one = _best_time(session, rows[0], clock, budget=_BUDGET_SECONDS / 10)
-    inline = one < _INLINE_SECONDS
+    one = time_of_one(session, rows, clock)
+    inline = one < INLINE_SECONDS
     best, cost, last = 1, one, one
     # To compare and to time the first batch takes eight runs: a slower model is not worth the wait.
     affordable = 8 * one < _BUDGET_SECONDS and can_batch(session.inputs, session.outputs)
@@ -120,6 +120,11 @@ def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
             elif size > 2 * best:
                 break
     return BatchPolicy(max_rows=best, inline=inline, seconds=one)
+
+
+def time_of_one(session: Session, rows: Sequence[Feeds], clock: Clock) -> float:
+    """Seconds of a run of the first row, at best."""
+    return _best_time(session, rows[0], clock, budget=_BUDGET_SECONDS / 10)
 
 
 def can_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
