@@ -20,6 +20,7 @@ from slipway.artifacts.manifest import (
     Verdict,
 )
 from slipway.artifacts.store import Store
+from slipway_server.served import ServedManifest, parse_manifest
 
 _INPUT_KEY = "1" * 64
 
@@ -91,6 +92,10 @@ class Artifact:
         key = layout.manifest_key(_INPUT_KEY)
         store.commit(key, self.manifest_bytes())
         return key, layout.digest_of(self.manifest_bytes())
+
+    def served(self) -> ServedManifest:
+        """What a server reads of it."""
+        return parse_manifest(self.manifest_bytes())
 
     def manifest_bytes(self) -> bytes:
         """As it is stored."""

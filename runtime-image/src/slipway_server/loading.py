@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
-
 from slipway.artifacts.layout import (
     MANIFEST,
     MODEL,
@@ -21,11 +19,12 @@ from slipway.artifacts.layout import (
     digest_of_file,
     hex_of,
 )
-from slipway.artifacts.manifest import ArtifactFile, ArtifactManifest, FileRole
 from slipway.artifacts.store import Reader
+from slipway.artifacts.words import FileRole
 from slipway.errors import Invalid, NotFound, Transient
 from slipway_server import cpu
 from slipway_server.errors import StorageDenied
+from slipway_server.served import ServedFile, ServedManifest, parse_manifest
 from slipway_server.suits import unsuited
 
 MANIFEST_LIMIT: Final = 4 << 20
@@ -48,7 +47,7 @@ class LocalArtifact:
     """
 
     digest: str
-    manifest: ArtifactManifest | None
+    manifest: ServedManifest | None
     folder: Path
     model: Path
 
@@ -94,7 +93,7 @@ def fetch(address: Address, work: Path, roles: frozenset[FileRole] = SERVED) -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         data = _manifest_bytes(address, folder / MANIFEST)
-        manifest = _usable(data) if FileRole.MODEL in roles else parse_manifest(data)
+        manifest = _usable(data) if FileRole.MODEL in roles else _parsed(data)
         for file in manifest.files:
             if file.role in roles:
                 _fetch_file(address.blobs, file, folder / file.name)
@@ -137,31 +136,24 @@ def open_file(path: Path) -> LocalArtifact:
     return LocalArtifact("", None, path.parent, path)
 
 
-def _usable(data: bytes) -> ArtifactManifest:
+def _usable(data: bytes) -> ServedManifest:
     """The manifest, before anything else is fetched for it.
 
     Raises:
         Invalid: it is none, or this CPU must not serve what it describes.
     """
-    manifest = parse_manifest(data)
+    manifest = _parsed(data)
     reason = unsuited(manifest, cpu.flags())
     if reason is not None:
         raise Invalid(reason)
     return manifest
 
 
-def parse_manifest(data: bytes) -> ArtifactManifest:
-    """Read verified bytes.
-
-    Raises:
-        Invalid: they are no manifest of this release.
-    """
+def _parsed(data: bytes) -> ServedManifest:
     try:
-        return ArtifactManifest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Invalid(f"{MANIFEST} is not usable: {where}: {first['msg']}") from error
+        return parse_manifest(data)
+    except Invalid as error:
+        raise Invalid(f"{MANIFEST} is not usable: {error}") from error
 
 
 def with_retries(
@@ -214,7 +206,7 @@ def _manifest_bytes(address: Address, path: Path) -> bytes:
     return data
 
 
-def _fetch_file(blobs: Reader, file: ArtifactFile, path: Path) -> None:
+def _fetch_file(blobs: Reader, file: ServedFile, path: Path) -> None:
     if path.is_file():
         try:
             _verify(file, path)
@@ -254,7 +246,7 @@ def _place(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _verify(file: ArtifactFile, path: Path) -> None:
+def _verify(file: ServedFile, path: Path) -> None:
     if not path.is_file():
         raise NotFound(f"file '{file.name}' of the manifest is missing")
     size = path.stat().st_size

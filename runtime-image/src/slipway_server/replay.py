@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from slipway.artifacts.manifest import FileRole, Tensor
+from pydantic import ValidationError
+
+from slipway.artifacts.words import FileRole
 from slipway.contract import REPLAY_PATH, Env, PodPath
 from slipway.errors import Invalid, Transient
 from slipway.tasks import ReplayReport, ReplayRequest
@@ -18,6 +20,7 @@ from slipway_server.golden import samples_of
 from slipway_server.loading import fetch, with_retries
 from slipway_server.protocol import v2_client
 from slipway_server.protocol.tensors import DTYPES, Array, TensorSpec
+from slipway_server.served import ServedTensor
 from slipway_server.settings import StoreSource, artifact_storage, read_request
 
 _LOG = logging.getLogger("slipway_server.replay")
@@ -34,7 +37,7 @@ def run(env: Mapping[str, str]) -> ReplayReport:
         Invalid: the artifact has no usable feeds.
         Transient: the store or the stable revision does not answer.
     """
-    request = read_request(ReplayRequest, env)
+    request = _request(env)
     source = StoreSource(
         artifacts_uri=request.artifacts_uri,
         manifest_uri=request.manifest_uri,
@@ -60,6 +63,17 @@ def run(env: Mapping[str, str]) -> ReplayReport:
     stable = Client(request.stable_url, with_model)
     canary = Client(request.canary_url, with_model)
     return compare(stable, canary, inputs, feeds)
+
+
+def _request(env: Mapping[str, str]) -> ReplayRequest:
+    try:
+        return ReplayRequest.model_validate_json(read_request(env))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Invalid(
+            f"the request file is not a ReplayRequest: {where}: {first['msg']}"
+        ) from error
 
 
 def compare(
@@ -154,7 +168,7 @@ class Client:
             return None
 
 
-def _spec(tensor: Tensor) -> TensorSpec:
+def _spec(tensor: ServedTensor) -> TensorSpec:
     if tensor.datatype not in DTYPES:
         raise Invalid(f"the manifest gives '{tensor.name}' the unknown datatype {tensor.datatype}")
     return TensorSpec(tensor.name, tensor.datatype, tensor.shape)

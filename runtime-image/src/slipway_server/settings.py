@@ -5,25 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from pydantic import BaseModel, ValidationError
-
-from slipway.api.v1alpha1.predictor import Concurrency, Warmup
 from slipway.artifacts.credentials import StorageConfig
 from slipway.artifacts.layout import MANIFEST, digest_of
 from slipway.artifacts.store import Reader, open_reader, split_uri
 from slipway.contract import Env, PodPath, Port, StorageMount
 from slipway.errors import Invalid, NotFound
-from slipway.tasks import ServingRequest
 from slipway_server.loading import Address, LocalArtifact, fetch, open_file, open_folder
+from slipway_server.served import Concurrency, PodRequest, Warmup, parse_request
 from slipway_server.state import Identity
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 _POD_DRAIN_SECONDS: Final = 3.0
 _GRACE_SECONDS: Final = 25.0  # below the 30 s that Kubernetes gives a pod
 _REQUEST_LIMIT: Final = 1 << 20
-_M = TypeVar("_M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ class ServerSettings:
 
     Attributes:
         models: at least one, each with a name of its own.
-        threads: of one run; ``None`` learns it from the CPU limit.
+        threads: of one run, one at a time; ``None`` learns what to do with the CPU limit.
         drain_seconds: how long to go on as before after SIGTERM, while the news spreads.
         grace_seconds: from SIGTERM to the end at the latest.
     """
@@ -136,7 +132,7 @@ def pod_settings(env: Mapping[str, str]) -> ServerSettings:
     Raises:
         Invalid: no request, or one that cannot be met.
     """
-    request = read_request(ServingRequest, env)
+    request = _request(env)
     source = StoreSource(
         artifacts_uri=request.artifacts_uri,
         manifest_uri=request.manifest_uri,
@@ -152,7 +148,7 @@ def pod_settings(env: Mapping[str, str]) -> ServerSettings:
             http_port=int(_number(env, Env.HTTP_PORT, Port.HTTP)),
             grpc_port=int(_number(env, Env.GRPC_PORT, Port.GRPC)),
         ),
-        threads=request.session.intra_op_num_threads,
+        threads=request.threads,
         concurrency=request.concurrency,
         warmup=request.warmup,
         drain_seconds=_number(env, Env.DRAIN_SECONDS, _POD_DRAIN_SECONDS),
@@ -202,29 +198,30 @@ def _local_model(name: str | None, path: Path) -> ServedModel:
     return ServedModel(Identity(_name(name or path.stem), version, digest), LocalSource(path))
 
 
-def read_request(model: type[_M], env: Mapping[str, str]) -> _M:
+def read_request(env: Mapping[str, str]) -> bytes:
     """The request that the operator wrote for this pod.
 
     Raises:
-        Invalid: there is none, or it is not of this release.
+        NotFound: there is none.
     """
     path = Path(env.get(Env.REQUEST_FILE, PodPath.REQUEST_FILE))
     try:
         with path.open("rb") as file:
-            data = file.read(_REQUEST_LIMIT)
+            return file.read(_REQUEST_LIMIT)
     except OSError as error:
         raise NotFound(
             f"there is no request file (set {Env.REQUEST_FILE}, or name a model: "
             "python -m slipway_server serve DIR)"
         ) from error
+
+
+def _request(env: Mapping[str, str]) -> PodRequest:
     try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Invalid(
-            f"the request file is not a {model.__name__}: {where}: {first['msg']}"
-        ) from error
+        return parse_request(read_request(env))
+    except NotFound:
+        raise
+    except Invalid as error:
+        raise Invalid(f"the request file is not a ServingRequest: {error}") from error
 
 
 def artifact_storage(env: Mapping[str, str]) -> StorageConfig | Invalid:

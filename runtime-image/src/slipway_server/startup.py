@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from slipway.artifacts.manifest import FileRole, Verdict
+from slipway.artifacts.words import FileRole, Verdict
 from slipway.errors import Invalid, NotFound, SlipwayError, Transient
 from slipway_server import cpu, loading
 from slipway_server.errors import StorageDenied
@@ -192,12 +192,8 @@ def _open(served: ServedModel) -> LocalArtifact:
     manifest = artifact.manifest
     if manifest is None:
         _LOG.warning("unverified: a bare model file, which no manifest vouches for")
-    elif manifest.validation.verdict is not Verdict.PASSED:
-        _LOG.warning(
-            "the artifact's verdict is %s: %s",
-            manifest.validation.verdict,
-            manifest.validation.message,
-        )
+    elif manifest.verdict is not Verdict.PASSED:
+        _LOG.warning("the artifact's verdict is %s: %s", manifest.verdict, manifest.message)
     return artifact
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Set as AbstractSet
 
-from slipway.artifacts.manifest import ArtifactManifest
+from slipway_server.served import ServedManifest
 
 
-def unsuited(manifest: ArtifactManifest, flags: AbstractSet[str]) -> str | None:
+def unsuited(manifest: ServedManifest, flags: AbstractSet[str]) -> str | None:
     """Why not, with the remedy; ``None`` when it may.
 
     An INT8 variant that was measured where 8-bit products are summed exactly gives other answers
@@ -20,6 +20,6 @@ def unsuited(manifest: ArtifactManifest, flags: AbstractSet[str]) -> str | None:
         return None
     return (
         f"this CPU has none of {', '.join(wanted)}, but variant {manifest.variant} was measured "
-        f"on {manifest.hardware.node_class} and its 8-bit products would saturate here: schedule "
+        f"on {manifest.node_class} and its 8-bit products would saturate here: schedule "
         "the pods on such nodes, or run the optimization on nodes like this one"
     )

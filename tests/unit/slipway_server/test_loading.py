@@ -64,7 +64,7 @@ def test_what_serving_needs_is_downloaded_verified_and_read_only(
     address: Address, reader: Counting, tmp_path: Path
 ) -> None:
     artifact = fetch(address, tmp_path / "work")
-    assert artifact.manifest == ARTIFACT.manifest()
+    assert artifact.manifest == ARTIFACT.served()
     assert artifact.model.read_bytes() == b"model bytes"
     assert artifact.model.stat().st_mode & 0o777 == 0o444
     assert artifact.path(FileRole.GOLDEN) == artifact.model.with_name("golden.npz")
@@ -126,7 +126,7 @@ def test_a_missing_blob_is_named(address: Address, tmp_path: Path) -> None:
 def test_a_folder_is_verified_in_place(tmp_path: Path) -> None:
     folder = ARTIFACT.write(tmp_path / "artifact")
     artifact = open_folder(folder)
-    assert (artifact.manifest, artifact.folder) == (ARTIFACT.manifest(), folder)
+    assert (artifact.manifest, artifact.folder) == (ARTIFACT.served(), folder)
     (folder / "model.onnx").write_bytes(b"modeX bytes")
     with pytest.raises(Invalid, match=r"file 'model\.onnx' has digest"):
         open_folder(folder)

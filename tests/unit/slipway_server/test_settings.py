@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from slipway.api.v1alpha1.predictor import Concurrency, Session, Warmup
+from slipway.api.v1alpha1 import predictor
 from slipway.artifacts.credentials import StorageConfig
 from slipway.artifacts.layout import digest_of
 from slipway.errors import Invalid, NotFound
 from slipway.tasks import ServingRequest
+from slipway_server.served import Concurrency, Warmup
 from slipway_server.settings import (
     Listen,
     LocalSource,
@@ -33,9 +34,9 @@ def written(tmp_path: Path, **changes: str) -> dict[str, str]:
     }
     request = ServingRequest(
         **values | changes,
-        session=Session(intra_op_num_threads=3),
-        concurrency=Concurrency(max_queued=5),
-        warmup=Warmup(iterations=2),
+        session=predictor.Session(intra_op_num_threads=3),
+        concurrency=predictor.Concurrency(max_queued=5),
+        warmup=predictor.Warmup(iterations=2),
     )
     (tmp_path / "request.json").write_text(request.model_dump_json())
     return {"SLIPWAY_REQUEST_FILE": str(tmp_path / "request.json")}

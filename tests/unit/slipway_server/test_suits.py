@@ -1,5 +1,6 @@
 """Which CPU may serve what."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from slipway_server.suits import unsuited
 from tests.support.artifacts import Artifact
 
 VNNI = ("amx_int8", "avx512_vnni")
-MANIFEST = Artifact(
+ARTIFACT = Artifact(
     model=b"m", golden={"input:x": np.ones((1, 2))}, feeds={"input:x": np.ones((1, 2))}
-).manifest()
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ MANIFEST = Artifact(
     ],
 )
 def test_one_of_the_flags_is_enough(wanted: tuple[str, ...], flags: set[str], fits: bool) -> None:
-    manifest = MANIFEST.model_copy(update={"requires_any_cpu_flag": wanted})
+    manifest = replace(ARTIFACT.served(), requires_any_cpu_flag=wanted)
     assert (unsuited(manifest, flags) is None) is fits
 
 
@@ -41,7 +42,7 @@ def test_flags_are_read_as_either_architecture_writes_them(tmp_path: Path) -> No
 
 
 def test_a_folder_for_another_cpu_is_not_opened(tmp_path: Path) -> None:
-    manifest = MANIFEST.model_copy(update={"requires_any_cpu_flag": ("no_such_flag",)})
+    manifest = ARTIFACT.manifest().model_copy(update={"requires_any_cpu_flag": ("no_such_flag",)})
     (tmp_path / "manifest.json").write_text(manifest.model_dump_json(by_alias=True))
     with pytest.raises(Invalid, match="this CPU has none of no_such_flag, but variant"):
         open_folder(tmp_path)

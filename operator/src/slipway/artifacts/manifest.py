@@ -1,31 +1,17 @@
 """The manifest of an artifact: the digest chain from source to served bytes, and the verdict."""
 
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
+from slipway.artifacts.words import FileRole, Verdict, node_class
 from slipway.errors import Invalid
 from slipway.wire import WireModel
 
-
-class Verdict(StrEnum):
-    """What a judgement came to. No data is never ``Passed``."""
-
-    PASSED = "Passed"
-    FAILED = "Failed"
-    INCONCLUSIVE = "Inconclusive"
-
-
-class FileRole(StrEnum):
-    """What a file of an artifact is for."""
-
-    MODEL = "model"
-    EXTERNAL_DATA = "externalData"
-    GOLDEN = "golden"
-    FEEDS = "feeds"
-    REPORT = "report"
-    STAGE = "stage"
+__all__ = [
+    "ArtifactFile", "ArtifactManifest", "CandidateReport", "Dataset", "FileRole", "GateResult",
+    "Hardware", "Source", "Stage", "Tensor", "ValidationReport", "Verdict",
+]  # fmt: skip
 
 
 class ArtifactFile(WireModel):
@@ -73,12 +59,8 @@ class Hardware(WireModel):
 
     @property
     def node_class(self) -> str:
-        """A short name for humans, for instance ``x86_64+vnni``."""
-        extra = "".join(f"+{flag}" for flag in ("vnni", "amx") if self._has(flag))
-        return f"{self.architecture}{extra}"
-
-    def _has(self, needle: str) -> bool:
-        return any(needle in flag for flag in self.cpu_flags)
+        """See ``words.node_class``."""
+        return node_class(self.architecture, self.cpu_flags)
 
 
 class CandidateReport(WireModel):
