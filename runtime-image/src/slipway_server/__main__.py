@@ -4,6 +4,10 @@ import time
 
 _STARTED = time.monotonic()
 
+import gc  # noqa: E402
+
+gc.disable()  # imports leave little garbage: see lifecycle, which enables it
+
 import argparse  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402

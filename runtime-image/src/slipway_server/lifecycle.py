@@ -314,12 +314,14 @@ def _limits(settings: ServerSettings) -> HttpLimits:
 def _settle_garbage() -> None:
     """Requests make no cycles, so look for some rarely, and never among what start-up made.
 
+    Until now there was no collection at all: imports make no garbage worth a walk (``__main__``).
     With the default thresholds every few dozen requests pay for a collection, and now and then one
     waits for a walk over all modules.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    gc.enable()
 
 
 def _import_rpc(transport: GrpcTransport) -> "type[Http2Server | GrpcAioServer]":
