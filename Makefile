@@ -61,8 +61,10 @@ images: ## build the container images with docker, podman or buildah
 interop: $(VENV)/.installed ## clients that need an environment of their own: KServe's
 	$(VENV)/bin/python -m tests.interop
 
-campaign: $(VENV)/.installed ## 10,000 silent clients, then every parser fuzzed by 10^6 inputs (OPTIONS="--seconds 60" for less)
+campaign: $(VENV)/.installed ## hours: silent clients, 10^6 requests, RESTARTS (1000) rolling restarts, fuzzing (OPTIONS="--seconds 60" for less)
 	$(VENV)/bin/python -m tests.campaign.idle_connections
+	$(VENV)/bin/python -m tests.campaign.requests_memory
+	$(VENV)/bin/python -m tests.campaign.rolling_restarts --restarts $(or $(RESTARTS),1000)
 	$(VENV)/bin/python -m tests.fuzz $(OPTIONS)
 
 bench-operator: $(VENV)/.installed ## writes, memory and speed against a real kube-apiserver

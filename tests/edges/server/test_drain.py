@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import http.client
 import signal
-import sys
 import threading
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from slipway.api.v1alpha1.predictor import Concurrency
 from slipway.contract import ServerMetric
 from tests.support.balancer import Balancer, Clients
 from tests.support.pods import GOOD, SLOW, Pod, turns_of
-from tests.support.s3 import free_port
+from tests.support.replicas import replica
 from tests.support.server import Server, serving
 
 
@@ -72,10 +70,10 @@ async def test_no_request_fails_while_servers_are_replaced_behind_a_balancer(
         http_balancer, grpc_balancer = Balancer(), Balancer()
         await http_balancer.start()
         await grpc_balancer.start()
-        process, http_balancer.target, grpc_balancer.target = await _replica(pod)
+        process, http_balancer.target, grpc_balancer.target = await replica(pod)
         clients = Clients(http_balancer.port, grpc_balancer.port)
         for _ in range(replacements):
-            following, http_port, grpc_port = await _replica(pod)
+            following, http_port, grpc_port = await replica(pod)
             process.send_signal(signal.SIGTERM)
             await asyncio.sleep(0.2)  # the balancer learns of it later than the server
             http_balancer.target, grpc_balancer.target = http_port, grpc_port
@@ -88,31 +86,3 @@ async def test_no_request_fails_while_servers_are_replaced_behind_a_balancer(
         await grpc_balancer.stop()
         assert clients.failures == []
         assert min(clients.answered.values()) > 50, clients.answered
-
-
-async def _replica(pod: Pod) -> tuple[asyncio.subprocess.Process, int, int]:
-    http_port, grpc_port = free_port(), free_port()
-    env = pod.env | {
-        "SLIPWAY_HTTP_PORT": str(http_port),
-        "SLIPWAY_GRPC_PORT": str(grpc_port),
-        "SLIPWAY_DRAIN_SECONDS": "0.5",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "slipway_server",
-        env=env, cwd=pod.folder, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, _wait_ready, http_port)
-    return process, http_port, grpc_port
-
-
-def _wait_ready(port: int) -> None:
-    url, end = f"http://127.0.0.1:{port}/v2/health/ready", time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the server did not become ready")
