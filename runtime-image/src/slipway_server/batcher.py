@@ -16,15 +16,11 @@ from typing import Final
 from slipway_server.batch import Job, Outcome, run_together
 from slipway_server.engine import Session
 from slipway_server.errors import DeadlineExpired
+from slipway_server.inline import Inline
 from slipway_server.metrics import RunMetrics
 from slipway_server.waiting import QueueLimits, Waiting, displaced
 
 _LOOP_SHARE_SECONDS: Final = 0.005  # inline runs give the loop a turn after this time
-_TOO_LONG_SECONDS: Final = 0.02  # of an inline run
-# So many of them in a row were the last ones: a CPU quota stops the process for up to 0.1 s at any
-# moment, which says nothing of the model.
-_TOO_MANY: Final = 3
-_FAR_TOO_LONG_SECONDS: Final = 0.25  # longer than any such pause: one run says enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +71,10 @@ class Batcher:
         self._running: list[list[Job]] = []  # one for each instance that is busy
         self._scheduled = False
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
-        self._inline = policy.inline
-        self._long = 0
+        self._inline = Inline(policy.inline)
+        self._has_workers = False
         if not policy.inline:
-            self._leave_loop()
+            self._start_workers()
 
     @property
     def queued(self) -> int:
@@ -127,7 +123,7 @@ class Batcher:
 
     def _tick(self) -> None:
         self._scheduled = False
-        if not self._inline:
+        if not self._inline.stays:
             self._start()
             return
         start = now = self._clock()
@@ -135,25 +131,26 @@ class Batcher:
             outcomes = run_together(self._session.run, jobs, self._outputs)
             took = self._clock() - now
             self._metrics.seconds.add(took)
-            self._long = self._long + 1 if took > _TOO_LONG_SECONDS else 0
-            if self._long == _TOO_MANY or took > _FAR_TOO_LONG_SECONDS:
-                self._leave_loop()
+            self._inline.ran(took)
+            if not self._inline.stays:
+                self._start_workers()
             self._deliver(jobs, outcomes)
             if not self._queue:
                 return
             now = self._clock()
-            if now - start > _LOOP_SHARE_SECONDS or not self._inline:
+            if now - start > _LOOP_SHARE_SECONDS or not self._inline.stays:
                 self._scheduled = True
                 self._loop.call_soon(self._tick)
                 return
 
-    def _leave_loop(self) -> None:
-        """Run on a thread from now on.
+    def _start_workers(self) -> None:
+        """For models whose runs are no matter of the loop, which must answer probes meanwhile.
 
-        Also when a model that was cheap at warm-up turns out to depend on its input: the loop must
-        answer probes meanwhile.
+        Among them one that was cheap at warm-up and turns out to depend on its input.
         """
-        self._inline = False
+        if self._has_workers:
+            return
+        self._has_workers = True
         for _ in range(self._policy.instances):
             threading.Thread(target=self._work, name="model", daemon=True).start()
 
@@ -184,7 +181,12 @@ class Batcher:
     def _finished(self, jobs: list[Job], outcomes: list[Outcome], seconds: float) -> None:
         self._running = [others for others in self._running if others is not jobs]
         self._metrics.seconds.add(seconds)
-        self._start()  # keep the model busy first, then write the answers
+        self._inline.ran(seconds)
+        if not self._inline.stays:
+            self._start()  # keep the model busy first, then write the answers
+        elif self._queue and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._tick)
         self._deliver(jobs, outcomes)
 
     def _take(self, now: float, *, most: int = sys.maxsize) -> list[Job]:

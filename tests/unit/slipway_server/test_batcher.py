@@ -273,12 +273,26 @@ async def test_waits_runs_and_their_rows_are_counted(inline: bool) -> None:
     assert metrics.queue.total == pytest.approx(0.025)  # of the one that had to wait
 
 
-async def test_a_model_that_turns_out_slow_leaves_the_loop_for_good() -> None:
+async def test_a_model_that_turns_out_slow_leaves_the_loop() -> None:
     assert await runs_on_the_loop(1, 9, 9, 9, 1, 9) == [True, True, True, True, False, False]
 
 
 async def test_a_run_longer_than_any_pause_is_the_last_one_on_the_loop() -> None:
     assert await runs_on_the_loop(1, 8, 1) == [True, True, False]
+
+
+async def test_a_model_that_was_only_held_up_comes_back_to_the_loop() -> None:
+    places = await runs_on_the_loop(8, *[1] * 52)
+    assert places == [True] + [False] * 50 + [True] * 2
+
+
+async def test_what_waits_when_a_model_comes_back_is_run() -> None:
+    clock = Clock()
+    policy = BatchPolicy(max_rows=1, inline=True)
+    target = Batcher(FakeSession(clock.model), policy, limits=QueueLimits(), clock=clock)
+    waiters = submitted(target, Waiter(rows(8)), *(Waiter(rows(1)) for _ in range(60)))
+    assert [await waiter.value() for waiter in waiters] == [16] + [2] * 60
+    target.close()
 
 
 async def test_a_pause_of_the_process_is_no_fault_of_the_model() -> None:
