@@ -237,6 +237,12 @@ INVALID: Final[dict[str, Refused]] = {
         ),
         "maxPerLayer is 1.5: use more than 0 and at most 1",
     ),
+    "an export that no tool can write": _refused(
+        _set("spec.optimization.exports", ["MindSpore"]), "exports has MindSpore, and no tool"
+    ),
+    "exports of two frameworks": _refused(
+        _set("spec.optimization.exports", ["PT2", "TFLite"]), "no image holds both frameworks"
+    ),
     # Validation.
     "a label gate without labels": _refused(
         _drop("spec.validation.dataset"),

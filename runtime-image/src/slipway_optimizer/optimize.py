@@ -23,7 +23,7 @@ from slipway_optimizer.convert.kinds import FORMAT_OF, sniff
 from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.progress import Progress
 from slipway_optimizer.settings import Settings, storage_from_env
-from slipway_optimizer.wishes import parse_candidate, parse_gate, parse_input
+from slipway_optimizer.wishes import parse_candidate, parse_exports, parse_gate, parse_input
 
 REFUSED: Final = 1
 _FORMATS: Final = {
@@ -91,6 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--stages", type=int, default=1, help="also cut the pick into so many pipeline stages"
+    )
+    parser.add_argument(
+        "--export",
+        action="append",
+        default=[],
+        metavar="FORMAT[,FORMAT]",
+        help="also write the fp32 model as tflite, savedmodel or pt2, compared with the ONNX file",
     )
     parser.add_argument("--slices", metavar="ARRAY", help="array with the name of each row's slice")
     parser.add_argument(
@@ -228,6 +235,7 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
                 candidates=candidates,
                 budget=f"{options.budget_seconds}s",
                 stages=options.stages,
+                exports=parse_exports(options.export),
             ),
             validation=Validation(
                 dataset=dataset,

@@ -1,12 +1,13 @@
 """Candidates, gates and inputs as words of a command line. Pure."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from slipway.api.v1alpha1.model import InputDatatype, ModelInput
-from slipway.api.v1alpha1.optimization import Candidate
+from slipway.api.v1alpha1.optimization import Candidate, ExportFormat
 from slipway.api.v1alpha1.validation import Gate
 from slipway.errors import Invalid
 
@@ -76,6 +77,21 @@ def parse_candidate(text: str) -> Candidate:
         return Candidate.model_validate(body)
     except ValidationError as error:
         raise Invalid(f"{where}: {_first(error)}") from error
+
+
+def parse_exports(texts: Sequence[str]) -> tuple[ExportFormat, ...]:
+    """``tflite,savedmodel`` -> formats, each once.
+
+    Raises:
+        Invalid: a format that is not known.
+    """
+    known = {wanted.lower(): wanted for wanted in ExportFormat}
+    found: dict[ExportFormat, None] = {}
+    for word in (word.strip() for text in texts for word in text.split(",")):
+        if word.lower() not in known:
+            raise Invalid(f"--export '{word[:40]}' is none of {', '.join(known)}")
+        found[known[word.lower()]] = None
+    return tuple(found)
 
 
 def _pairs(text: str) -> dict[str, str]:

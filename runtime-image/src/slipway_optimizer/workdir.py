@@ -87,6 +87,7 @@ class BuildRecord(WireModel):
     conversion: dict[str, float | int | str]
     notes: tuple[str, ...]
     candidates: tuple[BuiltCandidate, ...]
+    exports: tuple[str, ...] = ()  # files in ``WorkDir.exports``
     sensitivity: tuple[NodeSensitivity, ...] = ()
     seconds: float
 
@@ -131,6 +132,11 @@ class WorkDir:
     def candidates(self) -> Path:
         """Folder of built variants."""
         return self.root / "candidates"
+
+    @property
+    def exports(self) -> Path:
+        """Folder of the model's files in other formats."""
+        return self.root / "exports"
 
     @property
     def scratch(self) -> Path:

@@ -21,6 +21,7 @@ from slipway.wire import WireModel
 from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.convert.order import ConvertOrder
 from slipway_optimizer.datasets import MAX_BYTES
+from slipway_optimizer.export.order import ExportOrder
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.workdir import NodeSensitivity, StoredTensor
@@ -40,7 +41,7 @@ class WorkerTask(WireModel):
             SQNR that is wanted.
     """
 
-    action: Literal["normalise", "quantize", "sensitivity", "weigh", "split", "convert"]
+    action: Literal["normalise", "quantize", "sensitivity", "weigh", "split", "convert", "export"]
     source: str
     target: str
     fused_target: str | None = None
@@ -50,6 +51,7 @@ class WorkerTask(WireModel):
     seconds: float = 0.0
     target_db: float = 0.0
     order: ConvertOrder | None = None
+    export: ExportOrder | None = None
     count: int = 1  # of stages, for ``split``
 
 
@@ -214,6 +216,15 @@ def _convert(task: WorkerTask) -> WorkerResult:
     )
 
 
+def _export(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer.export import dispatch
+
+    if task.export is None:
+        raise Refused("BuildFailed", "the task names no export")
+    made = dispatch.export(task.export)
+    return WorkerResult(figures=made.figures, notes=made.notes)
+
+
 _ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
     "normalise": _normalise,
     "quantize": _quantize,
@@ -221,4 +232,5 @@ _ACTIONS: Final[dict[str, Callable[[WorkerTask], WorkerResult]]] = {
     "weigh": _weigh,
     "split": _split,
     "convert": _convert,
+    "export": _export,
 }

@@ -5,6 +5,7 @@ import pytest
 from slipway.api.v1alpha1.optimization import (
     Calibration,
     Candidate,
+    ExportFormat,
     Precision,
     Pruning,
     PruningMethod,
@@ -15,7 +16,7 @@ from slipway.api.v1alpha1.optimization import (
 )
 from slipway.api.v1alpha1.validation import Gate, GateMetric
 from slipway.errors import Invalid
-from slipway_optimizer.wishes import parse_candidate, parse_gate
+from slipway_optimizer.wishes import parse_candidate, parse_exports, parse_gate
 
 
 def test_a_gate_has_a_metric_and_bounds() -> None:
@@ -98,3 +99,13 @@ def test_a_broken_candidate_is_refused_with_its_text(text: str, words: str) -> N
     with pytest.raises(Invalid, match=words) as caught:
         parse_candidate(text)
     assert f"--candidate '{text}'" in str(caught.value)
+
+
+def test_exports_are_named_in_any_case_and_once() -> None:
+    found = parse_exports(["tflite,SavedModel", "TFLite"])
+    assert found == (ExportFormat.TFLITE, ExportFormat.SAVED_MODEL)
+
+
+def test_an_unknown_export_is_refused_with_what_there_is() -> None:
+    with pytest.raises(Invalid, match="'coreml' is none of tflite, savedmodel, pt2, mindspore"):
+        parse_exports(["coreml"])

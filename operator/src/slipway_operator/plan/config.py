@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from slipway.api.v1alpha1.model import Model, ModelFormatName
+from slipway.api.v1alpha1.optimization import ExportFormat
 from slipway.errors import Invalid
 
 
@@ -40,8 +41,8 @@ class Images:
         present = tuple(image for image in optional if image)
         return (self.server, self.optimizer, self.optimizer_classic, *present)
 
-    def optimizer_for(self, model: Model) -> str:
-        """The image that reads this model.
+    def optimizer_for(self, model: Model, exports: tuple[ExportFormat, ...] = ()) -> str:
+        """The image that reads this model and writes these exports.
 
         Raises:
             Invalid: the administrator has not allowed the loader's image, or has no image for the
@@ -49,11 +50,25 @@ class Images:
         """
         if model.loader is not None and model.loader.image is not None:
             return self._allowed(model.loader.image)
-        image = self._by_format(model.model_format.name)
+        name = model.model_format.name
+        if exports and name is ModelFormatName.ONNX:
+            return self._that_writes(exports)
+        image = self._by_format(name)
         if not image:
             raise Invalid(
-                f"no optimizer image for modelFormat {model.model_format.name}: the administrator "
-                "sets it in the Helm chart (runtime.images), or convert the model to ONNX"
+                f"no optimizer image for modelFormat {name}: the administrator sets it in the Helm "
+                "chart (runtime.images), or convert the model to ONNX"
+            )
+        return image
+
+    def _that_writes(self, exports: tuple[ExportFormat, ...]) -> str:
+        """An ONNX model goes to the image of the framework that it is exported to."""
+        of_torch = ExportFormat.PT2 in exports
+        image = self.optimizer_torch if of_torch else self.optimizer_tensorflow
+        if not image:
+            raise Invalid(
+                f"no optimizer image writes {exports[0]}: the administrator sets it in the Helm "
+                "chart (runtime.images), or leave it out of spec.optimization.exports"
             )
         return image
 

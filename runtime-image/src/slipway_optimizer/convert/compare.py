@@ -70,13 +70,7 @@ def difference(expected: Array, answer: Array, *, name: str, what: str) -> float
                 f"of {expected.size} values: it is not served",
             )
         return 0.0
-    wide = expected.astype(np.float64)
-    both = np.isfinite(wide) & np.isfinite(answer)
-    same = (wide == answer) | (np.isnan(wide) & np.isnan(answer))
-    scale = max(1.0, float(np.abs(wide[both]).max(initial=0.0)))
-    with np.errstate(invalid="ignore"):  # infinity less itself is judged by ``same``
-        distance = np.where(same, 0.0, np.where(both, np.abs(wide - answer) / scale, np.inf))
-    worst = float(distance.max(initial=0.0))
+    worst = distance(expected, answer)
     if worst > TOLERANCE:
         raise Refused(
             "ConversionDiffers",
@@ -84,6 +78,20 @@ def difference(expected: Array, answer: Array, *, name: str, what: str) -> float
             f"largest value, at most {TOLERANCE} is accepted: it is not served",
         )
     return worst
+
+
+def distance(expected: Array, answer: Array) -> float:
+    """Worst difference by ``max(1, largest |value|)``; of what is no float, the differing share."""
+    if expected.dtype.kind not in "fc":
+        differs = expected.astype(np.str_) != answer.astype(np.str_)
+        return float(differs.mean()) if differs.size else 0.0
+    wide = expected.astype(np.float64)
+    both = np.isfinite(wide) & np.isfinite(answer)
+    same = (wide == answer) | (np.isnan(wide) & np.isnan(answer))
+    scale = max(1.0, float(np.abs(wide[both]).max(initial=0.0)))
+    with np.errstate(invalid="ignore"):  # infinity less itself is judged by ``same``
+        off = np.where(same, 0.0, np.where(both, np.abs(wide - answer) / scale, np.inf))
+    return float(off.max(initial=0.0))
 
 
 def answered_rows(

@@ -86,6 +86,10 @@ def assemble(job: Job, outcome: Outcome) -> None:
     if outcome.judgement.picked is not None:
         files = [*_write_model(job, outcome, outcome.judgement.picked), *files]
     files += [(stage.file, FileRole.STAGE) for stage in stages]
+    if outcome.judgement.picked is not None:
+        files += [(name, FileRole.EXPORT) for name in outcome.built.exports]
+        for name in outcome.built.exports:
+            shutil.copyfile(job.work.exports / name, folder / name)
     manifest = _manifest(job, outcome, report, [_file(folder / n, role) for n, role in files])
     manifest = manifest.model_copy(update={"stages": stages})
     data = layout.canonical(manifest.model_dump(mode="json", by_alias=True))

@@ -12,11 +12,13 @@ from slipway_optimizer import graph, session
 from slipway_optimizer.arrays import Arrays, rows_of, save_npz, take
 from slipway_optimizer.convert.order import ConvertOrder
 from slipway_optimizer.datasets import Dataset
+from slipway_optimizer.export.dispatch import require_packages
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.gates import metric_of
 from slipway_optimizer.hardware import multiplies_int8, usable_threads
 from slipway_optimizer.recipe import BASELINE, Profile, plan
 from slipway_optimizer.session import Model
+from slipway_optimizer.steps.exports import export, export_names
 from slipway_optimizer.steps.job import Job
 from slipway_optimizer.steps.rows import Answers, Rows, judged_output, load_rows
 from slipway_optimizer.steps.search import Ground, prepare, search
@@ -41,6 +43,7 @@ def build(job: Job) -> None:
         job.progress.say("nothing to do: cache hit")
         return
     prepare(job, found.input_key)
+    require_packages(job.request.optimization.exports)
     converted = job.work.scratch / "converted.onnx"
     answers, figures = _convert(job, converted)
     signature = graph.signature_of(graph.load(converted))
@@ -49,6 +52,9 @@ def build(job: Job) -> None:
     figures |= _compare_expected(rows.judging, model)
     baseline = job.work.candidates / f"{BASELINE}.onnx"
     notes, fused = _normalise(job, converted, baseline, _few(rows))
+    exported, said = export(job, baseline, _few(rows))
+    figures |= exported
+    notes += said
     profile = _profile(job, fused, _few(rows))
     planned = plan(
         profile,
@@ -76,6 +82,7 @@ def build(job: Job) -> None:
         conversion=figures,
         notes=(*notes, *planned.notes, *findings.notes),
         candidates=findings.candidates,
+        exports=export_names(job),
         sensitivity=findings.sensitivity,
         seconds=job.progress.seconds,
     )

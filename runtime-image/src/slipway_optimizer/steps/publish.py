@@ -10,6 +10,7 @@ from slipway.artifacts.store import Store, open_store
 from slipway.contract import Step, StorageMount
 from slipway.errors import Invalid, NotFound, Transient
 from slipway.tasks import ArtifactReference, CandidateSummary, JobReport
+from slipway_optimizer.export.order import FILES
 from slipway_optimizer.failures import Refused, Unreachable
 from slipway_optimizer.steps.fetch import MAX_MANIFEST_BYTES, read_manifest
 from slipway_optimizer.steps.job import Job
@@ -86,6 +87,7 @@ def _copy(job: Job, manifest: ArtifactManifest) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (
         layout.MANIFEST, layout.MODEL, layout.MODEL_DATA, layout.GOLDEN, layout.FEEDS,
+        *FILES.values(),
     ):  # fmt: skip
         (folder / stale).unlink(missing_ok=True)
     for part in folder.glob("stage-*.onnx"):

@@ -110,6 +110,14 @@ def test_the_rules_are_these() -> None:
             "self.metadata.name.size() <= 40",
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         ],
+        ".spec": [
+            (
+                "!has(self.optimization) || !has(self.optimization.exports) || "
+                "self.model.modelFormat.name == 'onnx' || self.optimization.exports.all(e, "
+                "e == 'PT2' ? self.model.modelFormat.name == 'pytorch' : "
+                "self.model.modelFormat.name == 'tensorflow')"
+            ),
+        ],
         ".spec.model": [
             "!has(self.loader) || self.modelFormat.name in ['pytorch', 'mindspore']",
             (
@@ -120,6 +128,11 @@ def test_the_rules_are_these() -> None:
         ".spec.optimization": [
             "self.mode == 'Explicit' || !has(self.candidates) || self.candidates.size() == 0",
             "self.mode != 'Explicit' || has(self.candidates) && self.candidates.size() > 0",
+            "!has(self.exports) || !('MindSpore' in self.exports)",
+            (
+                "!has(self.exports) || !('PT2' in self.exports && "
+                "('TFLite' in self.exports || 'SavedModel' in self.exports))"
+            ),
         ],
         ".spec.optimization.candidates[]": [
             "has(self.pruning) || has(self.quantization) || has(self.precision)",

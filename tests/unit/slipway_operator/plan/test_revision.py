@@ -117,6 +117,36 @@ def test_each_format_has_its_optimizer_s_image(name: str, image: str) -> None:
     assert stored_revision(resource, images=ALL_IMAGES).content.optimizer_image == image
 
 
+@pytest.mark.parametrize(
+    ("name", "exports", "image"),
+    [
+        ("onnx", ["TFLite", "SavedModel"], "tensorflow"),
+        ("onnx", ["PT2"], "torch"),
+        ("tensorflow", ["TFLite"], "tensorflow"),
+        ("pytorch", ["PT2"], "torch"),
+    ],
+)
+def test_exports_go_to_the_image_that_writes_them(
+    name: str, exports: list[str], image: str
+) -> None:
+    resource = served(optimization={"exports": exports})
+    resource["spec"]["model"]["modelFormat"] = {"name": name}
+    assert stored_revision(resource, images=ALL_IMAGES).content.optimizer_image == image
+
+
+def test_an_export_of_another_framework_than_the_format_s_is_refused() -> None:
+    resource = served(optimization={"exports": ["PT2"]})
+    resource["spec"]["model"]["modelFormat"] = {"name": "sklearn"}
+    with pytest.raises(Invalid, match=r"reads modelFormat\.name sklearn, and no image holds both"):
+        parse_spec(resource)
+
+
+def test_an_export_without_an_image_is_refused_with_the_remedy() -> None:
+    spec = parse_spec(served(optimization={"exports": ["TFLite"]}))
+    with pytest.raises(Invalid, match=r"no optimizer image writes TFLite: .*or leave it out"):
+        snapshot(spec, namespace_uid="u", config=config())
+
+
 def test_a_format_without_an_image_is_refused_with_the_remedy() -> None:
     resource = served()
     resource["spec"]["model"]["modelFormat"] = {"name": "mindspore"}

@@ -177,6 +177,23 @@ class Candidate(RuledModel):
     )
 
 
+class ExportFormat(StrEnum):
+    """Further formats to write the model in."""
+
+    TFLITE = "TFLite"
+    SAVED_MODEL = "SavedModel"
+    PT2 = "PT2"
+    MINDSPORE = "MindSpore"
+
+
+TENSORFLOW_EXPORTS = (ExportFormat.TFLITE, ExportFormat.SAVED_MODEL)
+
+
+def _one_framework(optimization: "Optimization") -> bool:
+    tensorflow = any(e in TENSORFLOW_EXPORTS for e in optimization.exports)
+    return not tensorflow or ExportFormat.PT2 not in optimization.exports
+
+
 class Optimization(RuledModel):
     """How to look for a faster or smaller equivalent. fp32 is always a candidate."""
 
@@ -204,6 +221,12 @@ class Optimization(RuledModel):
         description="Also cut the pick into so many pipeline stages of equal measured time, each a "
         "file of the artifact; 1 means no.",
     )
+    exports: tuple[ExportFormat, ...] = Field(
+        default=(),
+        max_length=3,
+        description="Also write the fp32 model as TFLite, SavedModel (zipped) or PT2 beside the "
+        "ONNX file, each compared with it. Written in the framework's own image.",
+    )
     on_failure: OnOptimizationFailure = Field(
         default=OnOptimizationFailure.USE_BASELINE,
         description="When no optimised candidate passes: serve fp32, or fail the revision.",
@@ -219,5 +242,18 @@ class Optimization(RuledModel):
             cel="self.mode != 'Explicit' || has(self.candidates) && self.candidates.size() > 0",
             message="mode Explicit needs at least one entry in candidates: add one, or use Auto",
             check=lambda o: o.mode is not OptimizationMode.EXPLICIT or len(o.candidates) > 0,
+        ),
+        Rule(
+            cel="!has(self.exports) || !('MindSpore' in self.exports)",
+            message="exports has MindSpore, and no tool turns ONNX into MindSpore on the Python "
+            "versions that are supported today: leave it out",
+            check=lambda o: ExportFormat.MINDSPORE not in o.exports,
+        ),
+        Rule(
+            cel="!has(self.exports) || !('PT2' in self.exports && "
+            "('TFLite' in self.exports || 'SavedModel' in self.exports))",
+            message="exports has PT2 and a format of TensorFlow, and no image holds both "
+            "frameworks: use one resource for each",
+            check=_one_framework,
         ),
     )

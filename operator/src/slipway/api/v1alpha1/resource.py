@@ -5,9 +5,9 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from slipway.api.v1alpha1.autoscaling import Autoscaling
-from slipway.api.v1alpha1.base import ApiModel, FileUri
-from slipway.api.v1alpha1.model import Model, Storage
-from slipway.api.v1alpha1.optimization import Optimization
+from slipway.api.v1alpha1.base import ApiModel, FileUri, Rule, RuledModel
+from slipway.api.v1alpha1.model import Model, ModelFormatName, Storage
+from slipway.api.v1alpha1.optimization import ExportFormat, Optimization
 from slipway.api.v1alpha1.predictor import Job, Predictor
 from slipway.api.v1alpha1.rollout import Rollout
 from slipway.api.v1alpha1.status import Status
@@ -25,7 +25,22 @@ class Artifacts(ApiModel):
     storage: Storage | None = Field(default=None, description="How to write there.")
 
 
-class Spec(ApiModel):
+# Formats of the models that an image reads, beside ONNX, by the exports that it can write.
+_WRITERS = {
+    ExportFormat.TFLITE: ModelFormatName.TENSORFLOW,
+    ExportFormat.SAVED_MODEL: ModelFormatName.TENSORFLOW,
+    ExportFormat.PT2: ModelFormatName.PYTORCH,
+}
+
+
+def _image_can_export(spec: "Spec") -> bool:
+    name = spec.model.model_format.name
+    return name is ModelFormatName.ONNX or all(
+        _WRITERS.get(wanted) is name for wanted in spec.optimization.exports
+    )
+
+
+class Spec(RuledModel):
     """What the user wants."""
 
     model: Model
@@ -50,6 +65,18 @@ class Spec(ApiModel):
         le=86_400,
         description="Time for pods to become ready and for a step to be judged. Absolute: "
         "flapping pods do not reset it.",
+    )
+    rules = (
+        Rule(
+            cel="!has(self.optimization) || !has(self.optimization.exports) || "
+            "self.model.modelFormat.name == 'onnx' || self.optimization.exports.all(e, "
+            "e == 'PT2' ? self.model.modelFormat.name == 'pytorch' : "
+            "self.model.modelFormat.name == 'tensorflow')",
+            message="optimization.exports asks for another framework than the one that reads "
+            "modelFormat.name {model.modelFormat.name}, and no image holds both: export the "
+            "published ONNX file by a resource of its own",
+            check=_image_can_export,
+        ),
     )
 
 
