@@ -249,7 +249,7 @@ def _narrowed(spec: TensorSpec, values: Array, kind: str) -> Array:
         if bfloat16.all_finite(bits):
             return bits
     elif kind == "f":
-        if values.dot(values) <= _SAFE_SQUARES[spec.dtype.itemsize]:
+        if np.vdot(values, values) <= _SAFE_SQUARES[spec.dtype.itemsize]:
             return values.astype(spec.dtype)
         with np.errstate(over="ignore"):
             narrow = values.astype(spec.dtype)

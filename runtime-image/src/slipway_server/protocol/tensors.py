@@ -207,10 +207,8 @@ def all_finite(array: Array) -> bool:
     The sum of squares is finite only if every element is, and costs one BLAS call; where it is not
     (large but finite values overflow it) the exact test decides.
     """
-    if array.dtype.itemsize > 2:
-        flat = array.ravel()
-        if math.isfinite(flat.dot(flat)):
-            return True
+    if array.dtype.itemsize > 2 and math.isfinite(np.vdot(array, array)):
+        return True
     return bool(np.isfinite(array).all())
 
 
