@@ -49,7 +49,7 @@ def made_up(inputs: Sequence[TensorSpec], *, size: int, seed: int) -> Feeds:
         elif spec.is_float:
             values = _scattered(shape, seed).astype(spec.dtype)
         else:  # small numbers are valid as labels, tokens and booleans alike
-            values = (_scattered(shape, seed) > 0).astype(spec.dtype)
+            values = np.asarray(_scattered(shape, seed) > 0, spec.dtype)
         feeds[spec.name] = values
     return feeds
 
@@ -61,8 +61,8 @@ def _scattered(shape: Sequence[int], seed: int) -> Array:
     the range of the whole batch.
     """
     steps = np.arange(1, math.prod(shape) + 1, dtype=np.float64)
-    scattered: Array = np.sin(steps * (12.9898 + seed)).reshape(shape)
-    return scattered * (1 + seed) / 2
+    scattered: Array = np.sin(steps * (12.9898 + seed)) * ((1 + seed) / 2)
+    return scattered.reshape(shape)  # last: arithmetic would make a scalar of an array without axes
 
 
 def rows_that_run(session: Session, known: Sequence[Feeds], *, wanted: int = 4) -> list[Feeds]:

@@ -5,7 +5,7 @@ import pytest
 
 from slipway.errors import Invalid
 from slipway_server.batcher import BatchPolicy
-from slipway_server.protocol.tensors import Array, TensorSpec
+from slipway_server.protocol.tensors import DTYPES, Array, TensorSpec
 from slipway_server.warmup import answers_do_not_mix, learn, made_up, rows_that_run, warm
 from tests.support.tensors import FakeSession, double, rows
 
@@ -94,6 +94,12 @@ def test_made_up_rows_fit_every_datatype() -> None:
         "s": ((1, 1), "O"),
     }
     assert not np.array_equal(feeds["f"], made_up(inputs, size=5, seed=2)["f"])
+
+
+@pytest.mark.parametrize("datatype", sorted(DTYPES))
+def test_a_made_up_value_without_axes_is_an_array(datatype: str) -> None:
+    (value,) = made_up((TensorSpec("x", datatype, ()),), size=5, seed=0).values()
+    assert (type(value), value.shape, value.dtype) == (np.ndarray, (), DTYPES[datatype])
 
 
 def test_known_rows_are_preferred_and_sizes_are_tried_until_one_runs() -> None:
