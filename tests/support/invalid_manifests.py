@@ -213,7 +213,18 @@ INVALID: Final[dict[str, Refused]] = {
     ),
     "a candidate that changes nothing": _refused(
         _set("spec.optimization.candidates.0", {"name": "same"}),
-        "candidate same changes nothing: set pruning, quantization or precision",
+        "candidate same changes nothing: set distillation, pruning, quantization or precision",
+    ),
+    "a candidate with nothing to train": _refused(
+        _set(
+            "spec.optimization.candidates.0",
+            {"name": "same", "precision": "FP16", "training": {"epochs": 3}},
+        ),
+        "candidate same has nothing that training could train",
+    ),
+    "a student without channels": _refused(
+        _set("spec.optimization.candidates.0.distillation", {"width": "0"}),
+        "width is 0: use more than 0 and at most 1",
     ),
     "a candidate in two formats": _refused(
         _set("spec.optimization.candidates.0.precision", "FP16"),

@@ -19,6 +19,8 @@ from slipway_optimizer.failures import Refused
 from slipway_optimizer.tensors import DYNAMIC, FLOATS, NUMPY_OF, Signature
 
 EXPECTED_PREFIX: Final = "expected:"
+TRAIN_PREFIX: Final = "train:"  # of rows with labels that only teach
+UNLABELLED_PREFIX: Final = "unlabelled:"  # of rows without
 MAX_BYTES: Final = 4 << 30
 MAX_CALIBRATION_ROWS: Final = 256
 REASON: Final = "DatasetInvalid"
@@ -117,12 +119,53 @@ def _slices(arrays: Arrays, name: str | None, inputs: Arrays) -> Array | None:
     return slices.astype(np.str_)
 
 
-def split(rows: int, fraction: float, digest: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Teaching:
+    """Rows of the data set that only teach; either kind may be absent."""
+
+    labelled: Dataset | None
+    unlabelled: Dataset | None
+
+
+def load_teaching(path: Path, signature: Signature, expectations: Expectations) -> Teaching:
+    """Read ``train:<array>`` and ``unlabelled:<input>``, each kind whole or not at all.
+
+    Raises:
+        Refused: ``DatasetInvalid``, naming array, row and column.
+    """
+    try:
+        arrays = load_npz(path, limit=MAX_BYTES)
+        bare = replace(expectations, slices=None)
+        return Teaching(
+            _teaching(arrays, TRAIN_PREFIX, signature, bare),
+            _teaching(arrays, UNLABELLED_PREFIX, signature, replace(bare, task=Task.NONE)),
+        )
+    except Refused:
+        raise
+    except Invalid as error:
+        raise Refused(REASON, f"data set: {error}") from error
+
+
+def _teaching(
+    arrays: Arrays, prefix: str, signature: Signature, expectations: Expectations
+) -> Dataset | None:
+    named = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+    if not named:
+        return None
+    try:
+        return check(named, signature, expectations)
+    except Invalid as error:
+        raise Invalid(f"of the arrays that begin with '{prefix}': {error}") from error
+
+
+def split(
+    rows: int, fraction: float, digest: str, *, most: int = MAX_CALIBRATION_ROWS
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers that calibrate and row numbers that judge: disjoint, together all.
 
     The choice depends on the data set's digest alone, so that a re-run and a cache agree, and is
-    spread over the file, which may be sorted by label. At most ``MAX_CALIBRATION_ROWS`` calibrate:
-    more rows tell a range nothing, and judging can use them.
+    spread over the file, which may be sorted by label. At most ``most`` calibrate: more rows tell a
+    range nothing, and judging can use them.
 
     Raises:
         Refused: fewer than 2 rows.
@@ -131,7 +174,7 @@ def split(rows: int, fraction: float, digest: str) -> tuple[NDArray[np.int64], N
         raise Refused(REASON, f"data set: {rows} row is too few: at least 2, better hundreds")
     seed = int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "big")
     order = np.random.default_rng(seed).permutation(rows)
-    count = min(max(1, round(rows * fraction)), rows - 1, MAX_CALIBRATION_ROWS)
+    count = min(max(1, round(rows * fraction)), rows - 1, most)
     return np.sort(order[:count]), np.sort(order[count:])
 
 

@@ -8,9 +8,12 @@ times slower than fp32, and QDQ around every operator loses accuracy: neither is
 from dataclasses import dataclass
 from typing import Final
 
+from slipway.api.quantity import parse_decimal
 from slipway.api.v1alpha1.optimization import (
     Calibration,
     Candidate,
+    Distillation,
+    Importance,
     Objective,
     Optimization,
     OptimizationMode,
@@ -18,6 +21,7 @@ from slipway.api.v1alpha1.optimization import (
     Pruning,
     PruningMethod,
     QuantizationMode,
+    Training,
 )
 from slipway.wire import WireModel
 
@@ -49,7 +53,7 @@ class Profile:
 
 
 class Recipe(WireModel):
-    """One variant to build: pruning, then quantisation or fewer bits in storage.
+    """One variant to build: a student, pruning, then quantisation or fewer bits in storage.
 
     Attributes:
         reduce_range: 7-bit weights, for CPUs without VNNI where 8-bit products saturate.
@@ -58,6 +62,8 @@ class Recipe(WireModel):
         embeddings: whether lookup tables become INT8 too.
         exclude: nodes that stay fp32.
         fused: rewrites of the graph on which it builds.
+        trained: whether PyTorch makes its weights, and so needs rows to learn from.
+        rounded: whether it trains through the rounding of static INT8, too.
         blocked: why it cannot be built here, if so.
     """
 
@@ -71,6 +77,10 @@ class Recipe(WireModel):
     embeddings: bool = False
     exclude: tuple[str, ...] = ()
     pruning: Pruning | None = None
+    distillation: Distillation | None = None
+    training: Training | None = None
+    trained: bool = False
+    rounded: bool = False
     fused: tuple[str, ...] = ()
     blocked: str | None = None
 
@@ -82,8 +92,14 @@ class Recipe(WireModel):
             words += ", 7-bit weights"
         if self.exclude:
             words += f", {len(self.exclude)} node{'s' * (len(self.exclude) > 1)} in fp32"
+        if self.rounded:
+            words = f"{words}, trained through the rounding"
+        elif self.pruning is not None and self.training is not None:
+            words = f"fine-tuned, {words}"
         if self.pruning is not None:
             words = f"{_pruned(self.pruning)}, {words}"
+        if self.distillation is not None:
+            words = f"{_distilled(self.distillation)}, {words}"
         return words + (f", fused ({', '.join(self.fused)})" if self.fused else "")
 
     @property
@@ -92,9 +108,16 @@ class Recipe(WireModel):
         return self.quantization in (*_CALIBRATED, *_RUN_TIME) and not self.reduce_range
 
     @property
+    def structured(self) -> bool:
+        """Whether channels go, not single weights."""
+        return self.pruning is not None and self.pruning.method is PruningMethod.STRUCTURED
+
+    @property
     def rewrites_weights(self) -> bool:
         """Whether it must change something to be what it says."""
-        return any(part is not None for part in (self.quantization, self.bits, self.pruning))
+        return not self.trained and any(
+            part is not None for part in (self.quantization, self.bits, self.pruning)
+        )
 
     def _quantized(self) -> str:
         grain = "per channel" if self.per_channel else "per tensor"
@@ -127,8 +150,16 @@ _STORED: Final[dict[int | None, str]] = {
 def _pruned(pruning: Pruning) -> str:
     if pruning.method is PruningMethod.THRESHOLD:
         return f"weights below {pruning.value} zeroed"
+    by = "" if pruning.importance is Importance.MAGNITUDE else f" by {pruning.importance.lower()}"
+    if pruning.method is PruningMethod.STRUCTURED:
+        return f"{pruning.value} % of the channels removed{by}"
     scope = "all" if pruning.scope == "Global" else "each layer's"
-    return f"smallest {pruning.value} % of {scope} weights zeroed"
+    return f"smallest {pruning.value} % of {scope} weights zeroed{by}"
+
+
+def _distilled(wish: Distillation) -> str:
+    depth = "" if parse_decimal(wish.depth) == 1 else f" and {wish.depth} of the layers"
+    return f"student with {wish.width} of the channels{depth}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +171,12 @@ class Plan:
 
 
 def plan(
-    profile: Profile, optimization: Optimization, *, calibration_rows: int, vnni: bool
+    profile: Profile,
+    optimization: Optimization,
+    *,
+    calibration_rows: int,
+    vnni: bool,
+    torch: bool = False,
 ) -> Plan:
     """Decide what to build.
 
@@ -149,6 +185,7 @@ def plan(
         optimization: the user's wishes.
         calibration_rows: rows of the data set set aside; 0 without a data set.
         vnni: whether the CPU multiplies 8-bit integers without saturating.
+        torch: whether PyTorch is in this image.
     """
     baseline = Recipe(name=BASELINE)
     match optimization.mode:
@@ -156,10 +193,11 @@ def plan(
             return Plan((baseline,), ("mode is ConvertOnly: no variant was built",))
         case OptimizationMode.EXPLICIT:
             wished = tuple(
-                _explicit(candidate, profile.fused, calibration_rows, vnni=vnni)
+                _trained(_explicit(candidate, profile.fused, calibration_rows, vnni=vnni),
+                         candidate, rows=calibration_rows, torch=torch)
                 for candidate in optimization.candidates
                 if candidate.name != BASELINE
-            )
+            )  # fmt: skip
             return Plan((baseline, *wished), _cannot_help(wished))
         case OptimizationMode.AUTO:
             recipes, notes = _int8_recipes(profile, calibration_rows, vnni=vnni)
@@ -196,11 +234,35 @@ def _explicit(
     )
 
 
+def _trained(recipe: Recipe, candidate: Candidate, *, rows: int, torch: bool) -> Recipe:
+    """With what PyTorch does to it, on the plain graph, whose operators can be trained."""
+    if not candidate.trains:
+        return recipe
+    structured = candidate.pruning is not None and recipe.structured
+    training = candidate.training
+    if training is None and (structured or candidate.distillation is not None):
+        training = Training()
+    static = recipe.quantization is QuantizationMode.STATIC
+    blocked = recipe.blocked or (None if rows else _NO_LESSONS) or (None if torch else _NO_TORCH)
+    return recipe.model_copy(
+        update={
+            "distillation": candidate.distillation,
+            "training": training,
+            "trained": True,
+            "rounded": static and candidate.training is not None,
+            "fused": (),
+            "blocked": blocked,
+        }
+    )
+
+
 def _cannot_help(recipes: tuple[Recipe, ...]) -> tuple[str, ...]:
     """What makes nothing faster on this target, said before it is measured."""
     notes = []
     for recipe in recipes:
-        if recipe.pruning is not None and recipe.quantization not in (*_RUN_TIME, *_CALIBRATED):
+        smaller = recipe.structured or recipe.distillation is not None
+        int8 = recipe.quantization in (*_RUN_TIME, *_CALIBRATED)
+        if recipe.pruning is not None and not smaller and not int8:
             notes.append(
                 f"{recipe.name}: unstructured zeros are multiplied like any number, so it gains "
                 "bytes in transfer, not time"
@@ -261,6 +323,11 @@ def _size_recipes(profile: Profile) -> tuple[Recipe, ...]:
 
 
 _NO_ROWS: Final = "static quantisation needs real rows to calibrate with: set validation.dataset"
+_NO_LESSONS: Final = "training needs real rows to learn from: set validation.dataset"
+_NO_TORCH: Final = (
+    "training needs PyTorch, which this image lacks: install slipway-operator[optimizer-torch], or "
+    "in a cluster let the administrator set runtime.images.optimizerTorch of the Helm chart"
+)
 _NO_BF16: Final = (
     "ONNX Runtime computes in bfloat16 on arm64 only, and there by a session option, not by the "
     "file: use FP16 for size, or Dynamic for speed"

@@ -50,9 +50,14 @@ class Limits:
     own_db: float | None = None
 
 
-def rejection(screen: Screen, limits: Limits) -> tuple[str, str] | None:
-    """Reason and sentence, when no closer look can be worth it."""
-    if screen.sqnr_db < NOISE_DB:
+def rejection(
+    screen: Screen, limits: Limits, *, labels_decide: bool = False
+) -> tuple[str, str] | None:
+    """Reason and sentence, when no closer look can be worth it.
+
+    What was trained may answer rightly without being close: where there are labels, they decide.
+    """
+    if screen.sqnr_db < NOISE_DB and not labels_decide:
         return "TooNoisy", f"SQNR {screen.sqnr_db:.1f} dB at first sight, below {NOISE_DB:.0f} dB"
     if limits.objective is not Objective.MIN_SIZE and screen.ratio > HOPELESS_RATIO:
         return "TooSlow", f"{screen.ratio:.2f}x the latency of fp32 at first sight"

@@ -15,6 +15,8 @@ _INPUT: Final = re.compile(r"([^:\[\]]+)(?::([A-Z0-9]+))?\[(-?\d+(?:,-?\d+)*)\]"
 _PARTS: Final = ("method", "value", "scope", "maxPerLayer")
 _FLAGS: Final = {"true": True, "false": False}
 _LISTS: Final = ("opTypes", "excludeNodes")
+_DISTILLATION: Final = {"student": "width", "depth": "depth", "target": "targetScore"}
+_TRAINING: Final = {"epochs": "epochs", "rate": "learningRate"}
 _QUANTIZATION: Final = ("mode", "bits", "calibration", "perChannel", "embeddings", *_LISTS)
 
 
@@ -56,7 +58,8 @@ def parse_gate(text: str) -> Gate:
 def parse_candidate(text: str) -> Candidate:
     """``int4:mode=WeightOnly,bits=4`` or ``slim:prune=Percentile/50/Global,precision=FP16``.
 
-    Lists are joined by ``+``: ``opTypes=Conv+MatMul``, ``excludeNodes=/a+/b``.
+    ``small:student=0.25,lambda=0.1+0.3``, ``thin:prune=Structured/50,epochs=8``,
+    ``learnt:mode=Static,epochs=4``. Lists are joined by ``+``: ``opTypes=Conv+MatMul``.
 
     Raises:
         Invalid: not of that form.
@@ -64,12 +67,23 @@ def parse_candidate(text: str) -> Candidate:
     where = f"--candidate '{text[:80]}'"
     name, _, rest = text.partition(":")
     values = _pairs(rest)
-    _only(values, (*_QUANTIZATION, "precision", "prune"), where)
+    known = (*_QUANTIZATION, "precision", "prune", "importance", "lambda")
+    _only(values, (*known, *_DISTILLATION, *_TRAINING), where)
     body: dict[str, Any] = {"name": name}
     if "precision" in values:
         body["precision"] = values["precision"]
     if "prune" in values:
         body["pruning"] = dict(zip(_PARTS, values["prune"].split("/"), strict=False))
+        if "importance" in values:
+            body["pruning"]["importance"] = values["importance"]
+    elif "importance" in values:
+        raise Invalid(f"{where}: importance ranks what is pruned: add prune=Percentile/50")
+    student: dict[str, Any] = {_DISTILLATION[k]: v for k, v in values.items() if k in _DISTILLATION}
+    if "lambda" in values:
+        student["lambdas"] = values["lambda"].split("+")
+    training = {_TRAINING[k]: v for k, v in values.items() if k in _TRAINING}
+    body |= {name: part for name, part in (("distillation", student), ("training", training))
+             if part}  # fmt: skip
     quantization = {k: _value(k, v) for k, v in values.items() if k in _QUANTIZATION}
     if quantization:
         body["quantization"] = quantization

@@ -24,6 +24,7 @@ from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.export.order import ExportOrder
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.training.order import TrainOrder
 from slipway_optimizer.workdir import NodeSensitivity, StoredTensor
 
 _RESULT: Final = "result.json"
@@ -39,6 +40,7 @@ class WorkerTask(WireModel):
         feeds: ``.npz`` with rows: calibration for ``quantize``, comparison for the others.
         judged, seconds, target_db: for ``sensitivity``: the output, the time it may take, and the
             SQNR that is wanted.
+        lessons: for ``quantize`` of a recipe that trains.
     """
 
     action: Literal["normalise", "quantize", "sensitivity", "weigh", "split", "convert", "export"]
@@ -53,6 +55,7 @@ class WorkerTask(WireModel):
     order: ConvertOrder | None = None
     export: ExportOrder | None = None
     count: int = 1  # of stages, for ``split``
+    lessons: TrainOrder | None = None
 
 
 class WorkerResult(WireModel):
@@ -89,6 +92,8 @@ def run_isolated(task: WorkerTask, *, scratch: Path, threads: int, timeout: floa
 def _run(task: WorkerTask, folder: Path, *, threads: int, timeout: float) -> WorkerResult:
     command = [sys.executable, "-m", "slipway_optimizer", "worker", str(folder / _TASK)]
     limits = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    # Threads that wait by spinning were seen to make training four times slower on a busy node.
+    limits["OMP_WAIT_POLICY"] = "PASSIVE"
     environment = {**os.environ, **limits, "TMPDIR": str(folder)}
     with subprocess.Popen(
         command,
@@ -162,8 +167,14 @@ def _quantize(task: WorkerTask) -> WorkerResult:
 
     if task.recipe is None:
         raise Refused("BuildFailed", "the task names no recipe")
-    errors = build_recipe.build(task.recipe, Path(task.source), Path(task.target), task.feeds)
-    return WorkerResult(tensors=tuple(StoredTensor(**asdict(error)) for error in errors))
+    made = build_recipe.build(
+        task.recipe,
+        Path(task.source),
+        Path(task.target),
+        build_recipe.Rows(task.feeds, task.lessons),
+    )
+    tensors = tuple(StoredTensor(**asdict(error)) for error in made.tensors)
+    return WorkerResult(tensors=tensors, notes=made.notes)
 
 
 def _weigh(task: WorkerTask) -> WorkerResult:

@@ -4,10 +4,15 @@ import pytest
 
 from slipway.api.v1alpha1.optimization import (
     Candidate,
+    Distillation,
+    Importance,
     Optimization,
     OptimizationMode,
+    Pruning,
+    PruningMethod,
     Quantization,
     QuantizationMode,
+    Training,
 )
 from slipway_optimizer.recipe import BASELINE, Plan, Profile, Recipe, plan
 
@@ -88,3 +93,62 @@ def test_convert_only_builds_nothing_else() -> None:
     optimization = Optimization(mode=OptimizationMode.CONVERT_ONLY)
     planned = plan(profile(conv_time=1), optimization, calibration_rows=9, vnni=True)
     assert planned.recipes == (FP32,)
+
+
+HALF = Pruning(method=PruningMethod.STRUCTURED, value="50")
+STATIC = Quantization(mode=QuantizationMode.STATIC)
+
+
+def trained(*candidates: Candidate, rows: int = 50, torch: bool = True) -> tuple[Recipe, ...]:
+    optimization = Optimization(mode=OptimizationMode.EXPLICIT, candidates=candidates)
+    of = Profile(0.8, 0.0, 0.0, 0.0, fused=("2 gelu",))
+    return plan(of, optimization, calibration_rows=rows, vnni=True, torch=torch).recipes[1:]
+
+
+def test_what_trains_builds_on_the_plain_graph_and_says_what_it_does() -> None:
+    wished = Distillation(width="0.5", depth="0.5")
+    ranked = Pruning(method=PruningMethod.PERCENTILE, value="80", importance=Importance.GRADIENT)
+    made = trained(
+        Candidate(name="student", distillation=wished),
+        Candidate(name="thin", pruning=HALF),
+        Candidate(name="zeroes", pruning=ranked),
+        Candidate(name="learnt", quantization=STATIC, training=Training(epochs=3)),
+        Candidate(name="both", distillation=wished, quantization=STATIC),
+    )
+    assert [(r.trained, r.fused, r.blocked) for r in made] == [(True, (), None)] * 5
+    assert [(r.training, r.rounded) for r in made] == [
+        (Training(), False),
+        (Training(), False),
+        (None, False),
+        (Training(epochs=3), True),
+        (Training(), False),
+    ]
+    static = "static QDQ U8S8 per channel on Conv, MatMul, Gemm"
+    student = "student with 0.5 of the channels and 0.5 of the layers"
+    assert [r.text for r in made] == [
+        f"{student}, fp32",
+        "50 % of the channels removed, fine-tuned, fp32",
+        "smallest 80 % of all weights zeroed by gradient, fp32",
+        f"{static}, trained through the rounding",
+        f"{student}, {static}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "torch", "words"),
+    [(0, True, "set validation.dataset"), (50, False, "training needs PyTorch")],
+)
+def test_training_without_rows_or_pytorch_is_blocked_with_the_remedy(
+    rows: int, torch: bool, words: str
+) -> None:
+    (recipe,) = trained(Candidate(name="thin", pruning=HALF), rows=rows, torch=torch)
+    assert recipe.blocked is not None
+    assert words in recipe.blocked
+
+
+def test_only_zeroes_are_said_to_gain_no_time() -> None:
+    zeroes = Pruning(method=PruningMethod.PERCENTILE, value="80", importance=Importance.ENTROPY)
+    listed = (Candidate(name="thin", pruning=HALF), Candidate(name="zeroes", pruning=zeroes))
+    optimization = Optimization(mode=OptimizationMode.EXPLICIT, candidates=listed)
+    notes = plan(profile(), optimization, calibration_rows=9, vnni=True, torch=True).notes
+    assert [note.partition(":")[0] for note in notes] == ["zeroes"]

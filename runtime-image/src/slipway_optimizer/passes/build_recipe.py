@@ -1,6 +1,7 @@
 """From a recipe to a file: the passes that it names, in order. An owner file of onnx."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,26 +14,55 @@ from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import load
 from slipway_optimizer.passes.weights import TensorError, int8_errors
 from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.training.order import TrainOrder
 
 _OPERATORS: Final = ("Conv", "MatMul", "Gemm")
 _INT8: Final = (QuantizationMode.DYNAMIC, QuantizationMode.STATIC, QuantizationMode.HYBRID)
 _QUANTISED: Final = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul"})
 
 
-def build(
-    recipe: Recipe, source: Path, target: Path, calibration: str | None
-) -> tuple[TensorError, ...]:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Files with rows: those that calibrate, and those that teach."""
+
+    calibration: str | None
+    lessons: TrainOrder | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What a build did.
+
+    Attributes:
+        tensors: to each tensor that one of our own passes rewrote.
+        notes: what was trained, on what.
+    """
+
+    tensors: tuple[TensorError, ...]
+    notes: tuple[str, ...] = ()
+
+
+def build(recipe: Recipe, source: Path, target: Path, rows: Rows) -> Made:
     """Write the variant.
 
-    Returns:
-        What it did to each tensor that one of our own passes rewrote.
-
     Raises:
-        Refused: ``BuildFailed`` with the quantiser's words, ``NothingToQuantize``.
+        Refused: ``BuildFailed`` with the quantiser's words, ``NothingToQuantize``, and what
+            training refuses.
     """
+    notes: tuple[str, ...] = ()
     try:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            errors = _build(recipe, source, target, _Scratch(Path(folder), calibration))
+            scratch = _Scratch(Path(folder), rows.calibration)
+            learnt: tuple[TensorError, ...] = ()
+            if recipe.trained:
+                learnt, notes = _train(recipe, source, scratch, rows.lessons)
+                source = scratch.trained
+            errors = learnt + _build(recipe, source, target, scratch)
+            if recipe.quantization in _INT8:
+                operators = recipe.operators or _OPERATORS
+                errors += int8_errors(onnx.load_model(source), operators, recipe.exclude)
+    except (Refused, MemoryError):
+        raise
     except Exception as error:  # ONNX Runtime's quantisers raise anything from AssertionError on
         words = str(error).strip().splitlines()
         message = f"the quantiser failed: {type(error).__name__}: {words[0] if words else ''}"
@@ -43,14 +73,33 @@ def build(
         and not any(node.op_type in _QUANTISED for node in load(target).graph.node)
     ):
         raise Refused("NothingToQuantize", f"{recipe.text} found no operator with fixed weights")
-    if recipe.quantization in _INT8:
-        operators = recipe.operators or _OPERATORS
-        errors += int8_errors(onnx.load_model(source), operators, recipe.exclude)
-    return errors
+    return Made(errors, notes)
+
+
+def _train(
+    recipe: Recipe, source: Path, scratch: "_Scratch", lessons: TrainOrder | None
+) -> tuple[tuple[TensorError, ...], tuple[str, ...]]:
+    from slipway_optimizer.training.train import train
+
+    if lessons is None:
+        raise Refused("BuildFailed", "the task names no rows to learn from")
+    target, calibration = scratch.trained, scratch.calibration
+    try:
+        made = train(recipe, source, target, order=lessons, calibration=calibration)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # PyTorch raises RuntimeError for whatever does not fit
+        words = (str(error).strip().splitlines() or [""])[0]
+        raise Refused(
+            "TrainingFailed",
+            f"training failed: {type(error).__name__}: {words}"[:300],
+        ) from error
+    return made.tensors, made.notes
 
 
 class _Scratch:
     def __init__(self, folder: Path, calibration: str | None) -> None:
+        self.trained = folder / "trained.onnx"
         self.pruned, self.middle = folder / "pruned.onnx", folder / "middle.onnx"
         self.calibration = Path(calibration or "")
 
@@ -59,7 +108,7 @@ def _build(
     recipe: Recipe, source: Path, target: Path, scratch: _Scratch
 ) -> tuple[TensorError, ...]:
     errors: tuple[TensorError, ...] = ()
-    if recipe.pruning is not None:
+    if recipe.pruning is not None and not recipe.trained:
         from slipway_optimizer.passes.prune import prune
 
         model = onnx.load_model(source)
@@ -120,6 +169,7 @@ def _stored(recipe: Recipe, source: Path, target: Path) -> tuple[TensorError, ..
     if recipe.bits is not None:
         errors = store_in_bits(model, recipe.bits)
     else:
-        errors = store_sparse(model) if recipe.pruning is not None else ()
+        zeroed = recipe.pruning is not None and not recipe.structured
+        errors = store_sparse(model) if zeroed else ()
     onnx.save_model(model, target)
     return errors

@@ -61,6 +61,7 @@ def build(job: Job) -> None:
         job.request.optimization,
         calibration_rows=0 if rows.calibration is None else rows.calibration.rows,
         vnni=multiplies_int8(found.hardware),
+        torch="torch" in found.toolchain,
     )
     for note in (*notes, *planned.notes):
         job.progress.say(note)
@@ -72,6 +73,7 @@ def build(job: Job) -> None:
         output=judged_output(job, signature, answers).name,
         metric=_metric(job, rows),
         profile=profile,
+        lessons=rows.lessons,
     )
     findings = search(job, ground, planned.recipes)
     for note in findings.notes:

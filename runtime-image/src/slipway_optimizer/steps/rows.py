@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from slipway.api.quantity import parse_decimal
 from slipway.artifacts.manifest import Tensor
 from slipway_optimizer import datasets, feeds
-from slipway_optimizer.arrays import Arrays, rows_of, take
-from slipway_optimizer.datasets import Dataset, Expectations
+from slipway_optimizer.arrays import Array, Arrays, concatenate, rows_of, take
+from slipway_optimizer.datasets import Dataset, Expectations, Teaching
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.session import Model
 from slipway_optimizer.steps.job import Job
@@ -41,10 +41,24 @@ class Rows:
     Attributes:
         calibration: rows that never judge; ``None`` without a data set.
         judging: rows that do; generated without a data set.
+        lessons: rows that candidates learn from, when any does; they never judge.
     """
 
     calibration: Dataset | None
     judging: Dataset
+    lessons: "Lessons | None" = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lessons:
+    """Rows that teach, the labelled ones first.
+
+    Attributes:
+        labels: of the first rows; ``None`` without any.
+    """
+
+    inputs: Arrays
+    labels: Array | None
 
 
 def judged_output(job: Job, signature: Signature, answers: Answers) -> Tensor:
@@ -85,8 +99,31 @@ def load_rows(
     dataset = datasets.load(job.work.dataset, signature, expectations)
     dataset = datasets.index_labels(dataset, answers.classes)
     fraction = float(parse_decimal(validation.dataset.calibration_fraction))
-    calibrating, judging = datasets.split(dataset.rows, fraction, found.dataset_digest)
-    return Rows(dataset.take(calibrating), dataset.take(judging))
+    if not job.request.optimization.trains:
+        calibrating, judging = datasets.split(dataset.rows, fraction, found.dataset_digest)
+        return Rows(dataset.take(calibrating), dataset.take(judging))
+    teaching = datasets.load_teaching(job.work.dataset, signature, expectations)
+    # Without rows of their own, candidates learn from all that do not judge.
+    most = dataset.rows if teaching.labelled is None else datasets.MAX_CALIBRATION_ROWS
+    calibrating, judging = datasets.split(dataset.rows, fraction, found.dataset_digest, most=most)
+    apart = dataset.take(calibrating)
+    return Rows(
+        datasets.evenly(apart, datasets.MAX_CALIBRATION_ROWS),
+        dataset.take(judging),
+        _lessons(apart, teaching, answers),
+    )
+
+
+def _lessons(apart: Dataset, teaching: Teaching, answers: Answers) -> Lessons:
+    parts = [apart]
+    if teaching.labelled is not None:
+        parts.append(datasets.index_labels(teaching.labelled, answers.classes))
+    labels = None
+    if apart.labels is not None:
+        labels = np.concatenate([part.labels for part in parts if part.labels is not None])
+    if teaching.unlabelled is not None:
+        parts.append(teaching.unlabelled)
+    return Lessons(concatenate([part.inputs for part in parts]), labels)
 
 
 def _generated(model: Model, signature: Signature) -> Arrays:

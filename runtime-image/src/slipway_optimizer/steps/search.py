@@ -15,7 +15,7 @@ from slipway.api.v1alpha1.optimization import Calibration, OptimizationMode
 from slipway.api.v1alpha1.validation import GateMetric
 from slipway.artifacts import layout
 from slipway_optimizer import measure
-from slipway_optimizer.arrays import Array, Arrays, rows_of, save_npz, take
+from slipway_optimizer.arrays import INPUT_PREFIX, Array, Arrays, rows_of, save_npz, take
 from slipway_optimizer.datasets import Dataset
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.gates import Evidence, Facts, held_gates
@@ -35,12 +35,15 @@ from slipway_optimizer.refine import (
 )
 from slipway_optimizer.session import Model
 from slipway_optimizer.steps.job import Job
+from slipway_optimizer.steps.rows import Lessons
+from slipway_optimizer.training.order import LABELS, TrainOrder
 from slipway_optimizer.verdict import CLOSE_DB, NOISE_DB
 from slipway_optimizer.workdir import BuiltCandidate, NodeSensitivity
 from slipway_optimizer.worker import WorkerResult, WorkerTask, run_isolated
 
 _TIMEOUT: Final = 1_800.0  # seconds for one child; the Job's own deadline is above it
 _BUILD_SHARE: Final = 0.6  # of the budget; measuring has the rest
+_TRAINING_SHARE: Final = 0.8  # of what is left; writing and looking have the rest
 _SCREEN_ROWS: Final = 32
 _SCREEN_SECONDS: Final = 0.4
 _LABELLED_TARGET_DB: Final = 25.0  # the labels decide the rest
@@ -59,6 +62,7 @@ class Ground:
         calibrated: whether they are real.
         output: the judged one, by name.
         metric: of the labels, ``None`` without labels.
+        lessons: rows that candidates learn from, when any does.
     """
 
     base: Path
@@ -68,6 +72,7 @@ class Ground:
     output: str
     metric: GateMetric | None
     profile: Profile
+    lessons: Lessons | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +97,15 @@ class _Search:
     notes: list[str] = field(default_factory=list)
     sensitivity: tuple[NodeSensitivity, ...] = ()
     _looker: "_Looker | None" = None
+    _recipes: tuple[Recipe, ...] = ()
 
     def run(self, recipes: Sequence[Recipe]) -> Findings:
+        self._recipes = tuple(recipes)
         baseline, *variants = recipes
         self.built[BASELINE] = BuiltCandidate(recipe=baseline, file=f"{BASELINE}.onnx")
         if variants:
             save_npz(self._calibration(None), self.ground.rows.inputs)
+            self._save_lessons()
             self._looker = _Looker(self.ground, threads=self.job.request.threads)
         for number, recipe in enumerate(variants, start=1):
             self.job.progress.candidate(number, len(variants), f"{recipe.name}: {recipe.text}")
@@ -161,8 +169,11 @@ class _Search:
             self.job.progress.say(f"{recipe.name} rejected: {error}")
             return _failed(candidate, error.reason, str(error))
         seconds = round(self.job.progress.seconds - before, 3)
-        failure = rejection(screen, self._limits)
+        failure = rejection(
+            screen, self._limits, labels_decide=recipe.trained and self.ground.metric is not None
+        )
         verdict = "" if failure is None else f": rejected, {failure[0]}"
+        self.notes += [f"{recipe.name}: {note}" for note in result.notes]
         self.job.progress.say(
             f"{recipe.name}: SQNR {screen.sqnr_db:.1f} dB, about {screen.ratio:.2f}x{verdict}"
         )
@@ -235,17 +246,39 @@ class _Search:
         task = WorkerTask.model_validate(
             {
                 "action": action,
-                "source": str(self.ground.base),
+                "source": str(self.ground.baseline if recipe.trained else self.ground.base),
                 "target": str(target or self.job.work.scratch / "unused.onnx"),
                 "feeds": str(feeds),
                 "recipe": recipe,
                 "judged": self.ground.output,
+                "lessons": self._order() if recipe.trained and action == "quantize" else None,
                 **wishes,
             }
         )
         timeout = min(_TIMEOUT, max(60.0, 1.5 * self._left))
         scratch = self.job.work.scratch
         return run_isolated(task, scratch=scratch, threads=usable_threads(), timeout=timeout)
+
+    def _order(self) -> TrainOrder:
+        """What is left of the budget is shared by all that train and are not built yet."""
+        waiting = sum(recipe.trained and recipe.name not in self.built for recipe in self._recipes)
+        return TrainOrder(
+            rows=str(self._lessons_file),
+            judged=self.ground.output,
+            task=self.job.request.validation.task,
+            seconds=_TRAINING_SHARE * self._left / max(1, waiting),
+        )
+
+    @property
+    def _lessons_file(self) -> Path:
+        return self.job.work.scratch / "lessons.npz"
+
+    def _save_lessons(self) -> None:
+        lessons = self.ground.lessons
+        if lessons is not None:
+            arrays = {INPUT_PREFIX + name: value for name, value in lessons.inputs.items()}
+            labels = {} if lessons.labels is None else {LABELS: lessons.labels}
+            save_npz(self._lessons_file, arrays | labels)
 
     def _calibration(self, recipe: Recipe | None) -> Path:
         """All rows for MinMax; as many as memory holds for histograms."""

@@ -135,12 +135,34 @@ def test_the_rules_are_these() -> None:
             ),
         ],
         ".spec.optimization.candidates[]": [
-            "has(self.pruning) || has(self.quantization) || has(self.precision)",
+            (
+                "has(self.distillation) || has(self.pruning) || has(self.quantization) || "
+                "has(self.precision)"
+            ),
             "!has(self.precision) || !has(self.quantization)",
+            (
+                "!has(self.training) || has(self.distillation) || has(self.pruning) || "
+                "has(self.quantization) && self.quantization.mode == 'Static'"
+            ),
+        ],
+        ".spec.optimization.candidates[].distillation": [
+            "!has(self.width) || (double(self.width) > 0.0 && double(self.width) <= 1.0)",
+            "!has(self.depth) || (double(self.depth) > 0.0 && double(self.depth) <= 1.0)",
+            "!has(self.lambdas) || self.lambdas.all(l, double(l) > 0.0)",
+        ],
+        ".spec.optimization.candidates[].training": [
+            (
+                "!has(self.learningRate) || (double(self.learningRate) > 0.0 && "
+                "double(self.learningRate) <= 1.0)"
+            ),
         ],
         ".spec.optimization.candidates[].pruning": [
             (
-                "double(self.value) > 0.0 && (self.method != 'Percentile' || "
+                "!has(self.importance) || self.importance == 'Magnitude' || "
+                "self.method != 'Threshold'"
+            ),
+            (
+                "double(self.value) > 0.0 && (self.method == 'Threshold' || "
                 "double(self.value) < 100.0)"
             ),
             (

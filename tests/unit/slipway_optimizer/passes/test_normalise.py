@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.failures import Refused
-from slipway_optimizer.passes.build_recipe import build
+from slipway_optimizer.passes.build_recipe import Rows, build
 from slipway_optimizer.passes.normalise import (
     TARGET_OPSET,
     _require_equal,
@@ -74,7 +74,7 @@ def test_a_layer_as_pytorch_writes_it_is_quantised(
     np.savez(tmp_path / "rows.npz", allow_pickle=False, **FEEDS)
     target = tmp_path / "q.onnx"
     recipe = Recipe(name="int8", quantization=mode)
-    build(recipe, source, target, str(tmp_path / "rows.npz"))
+    build(recipe, source, target, Rows(str(tmp_path / "rows.npz")))
     wanted, found = (Model(p, threads=1).run_rows(FEEDS)["y"] for p in (source, target))
     np.testing.assert_allclose(found, wanted, atol=0.15)
     assert not np.array_equal(found, wanted)

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.metrics import sqnr_db
-from slipway_optimizer.passes.build_recipe import build
+from slipway_optimizer.passes.build_recipe import Rows, build
 from slipway_optimizer.passes.sensitivity import Found, Question, find, quantised_nodes
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.refine import without
@@ -62,7 +62,7 @@ def test_the_worst_node_comes_first_and_without_it_the_target_is_reached(
     assert found.reached_db >= 25
     np.savez(tmp_path / "rows.npz", allow_pickle=False, **ROWS)
     recipe = without(Recipe(name="q", quantization=mode), found.exclude)
-    build(recipe, source, tmp_path / "q.onnx", str(tmp_path / "rows.npz"))
+    build(recipe, source, tmp_path / "q.onnx", Rows(str(tmp_path / "rows.npz")))
     wanted, answers = (
         Model(p, threads=1).run_rows(ROWS)["y"] for p in (source, tmp_path / "q.onnx")
     )

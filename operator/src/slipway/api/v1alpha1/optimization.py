@@ -112,6 +112,15 @@ class PruningMethod(StrEnum):
 
     THRESHOLD = "Threshold"
     PERCENTILE = "Percentile"
+    STRUCTURED = "Structured"
+
+
+class Importance(StrEnum):
+    """What a weight is worth when it is ranked."""
+
+    MAGNITUDE = "Magnitude"
+    GRADIENT = "Gradient"
+    ENTROPY = "Entropy"
 
 
 class PruningScope(StrEnum):
@@ -122,10 +131,11 @@ class PruningScope(StrEnum):
 
 
 class Pruning(RuledModel):
-    """Unstructured magnitude pruning: smaller to store, not faster on a CPU."""
+    """Fewer weights. Zeroes are smaller to store and not faster; fewer channels are both."""
 
     method: PruningMethod = Field(
-        description="Threshold: w = 0 where |w| < value. Percentile: the smallest value % of them."
+        description="Threshold: w = 0 where |w| < value. Percentile: the smallest value % of them. "
+        "Structured: removes value % of the channels, in blocks of 16, and fine-tunes (PyTorch)."
     )
     value: Decimal = Field(description="A magnitude, or a percentage from 0 to 100.")
     scope: PruningScope = Field(
@@ -134,14 +144,28 @@ class Pruning(RuledModel):
     max_per_layer: Decimal = Field(
         default="0.9", description="Share of one layer's weights that may go, 0 to 1."
     )
+    importance: Importance = Field(
+        default=Importance.MAGNITUDE,
+        description="How weights are ranked. Magnitude: |w|. Gradient: |w dL/dw| on training rows. "
+        "Entropy: |w| times the entropy of its channel's answers (the last two need PyTorch).",
+    )
     rules = (
         Rule(
-            cel="double(self.value) > 0.0 && (self.method != 'Percentile' || "
+            cel="!has(self.importance) || self.importance == 'Magnitude' || "
+            "self.method != 'Threshold'",
+            message="importance {importance} ranks weights, but method is {method}: use Percentile "
+            "or Structured",
+            check=lambda p: (
+                p.importance is Importance.MAGNITUDE or p.method is not PruningMethod.THRESHOLD
+            ),
+        ),
+        Rule(
+            cel="double(self.value) > 0.0 && (self.method == 'Threshold' || "
             "double(self.value) < 100.0)",
-            message="value is {value}: use more than 0, and for Percentile less than 100",
+            message="value is {value}: use more than 0, and for a percentage less than 100",
             check=lambda p: (
                 parse_decimal(p.value) > 0
-                and (p.method is not PruningMethod.PERCENTILE or parse_decimal(p.value) < 100)
+                and (p.method is PruningMethod.THRESHOLD or parse_decimal(p.value) < 100)
             ),
         ),
         Rule(
@@ -153,28 +177,122 @@ class Pruning(RuledModel):
     )
 
 
+def _share(field: str) -> Rule:
+    """``field`` is a decimal above 0 and at most 1."""
+    snake = {"learningRate": "learning_rate"}.get(field, field)
+    return Rule(
+        cel=f"!has(self.{field}) || (double(self.{field}) > 0.0 && double(self.{field}) <= 1.0)",
+        message=f"{field} is {{{field}}}: use more than 0 and at most 1",
+        check=lambda part: 0 < parse_decimal(getattr(part, snake)) <= 1,
+    )
+
+
+class Distillation(RuledModel):
+    """A smaller model that learns from this one: min E[L(f, y)] + lambda E|f - g|^2 (PyTorch)."""
+
+    width: Decimal = Field(
+        default="0.25",
+        description="Share of the channels that the student keeps, in blocks of 16: the most "
+        "important ones, so that it begins with what the teacher knows.",
+    )
+    depth: Decimal = Field(
+        default="1",
+        description="Share of the residual branches (else of the layers whose outputs have their "
+        "inputs' shape) that it keeps.",
+    )
+    lambdas: tuple[Decimal, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Weights of the teacher against the labels, tried in order, each divided by "
+        "the variance of the teacher's scores. Absent: 0.05, 0.1, 0.3; without labels, one.",
+    )
+    target_score: Decimal | None = Field(
+        default=None,
+        description="On the rows held out: accuracy, or minus the mean absolute error. Reached, no "
+        "further lambda is tried. Absent: all are, as far as the budget goes.",
+    )
+    rules = (
+        _share("width"),
+        _share("depth"),
+        Rule(
+            cel="!has(self.lambdas) || self.lambdas.all(l, double(l) > 0.0)",
+            message="lambdas holds a number that is not above 0: leave it out",
+            check=lambda d: all(parse_decimal(value) > 0 for value in d.lambdas),
+        ),
+    )
+
+
+class Training(RuledModel):
+    """Fine-tuning by the labels and by the model's own scores (PyTorch)."""
+
+    epochs: int = Field(
+        default=12, ge=1, le=1000, description="At most; it ends early when nothing gets better."
+    )
+    learning_rate: Decimal = Field(
+        default="0.001", description="The highest: it rises shortly, then falls along a cosine."
+    )
+    rules = (_share("learningRate"),)
+
+
 class Candidate(RuledModel):
     """One variant to build: any of its parts, applied in this order."""
 
     name: Name = Field(description="Shown as the variant in status and labels.")
-    pruning: Pruning | None = Field(default=None, description="Zeroes in the weights.")
+    distillation: Distillation | None = Field(default=None, description="A student of this model.")
+    pruning: Pruning | None = Field(default=None, description="Fewer weights.")
     quantization: Quantization | None = Field(default=None, description="Fewer bits.")
     precision: Precision | None = Field(
         default=None,
         description="FP16: half the size, unpacked to fp32 when it is loaded. BF16: arm64 only.",
     )
+    training: Training | None = Field(
+        default=None,
+        description="Train what the other parts did: the student, what pruning left, and with mode "
+        "Static also through the rounding (quantisation-aware).",
+    )
     rules = (
         Rule(
-            cel="has(self.pruning) || has(self.quantization) || has(self.precision)",
-            message="candidate {name} changes nothing: set pruning, quantization or precision",
-            check=lambda c: any(p is not None for p in (c.pruning, c.quantization, c.precision)),
+            cel="has(self.distillation) || has(self.pruning) || has(self.quantization) || "
+            "has(self.precision)",
+            message="candidate {name} changes nothing: set distillation, pruning, quantization or "
+            "precision",
+            check=lambda c: any(
+                p is not None for p in (c.distillation, c.pruning, c.quantization, c.precision)
+            ),
         ),
         Rule(
             cel="!has(self.precision) || !has(self.quantization)",
             message="candidate {name} has both precision and quantization: set one of them",
             check=lambda c: c.precision is None or c.quantization is None,
         ),
+        Rule(
+            cel="!has(self.training) || has(self.distillation) || has(self.pruning) || "
+            "has(self.quantization) && self.quantization.mode == 'Static'",
+            message="candidate {name} has nothing that training could train: add distillation, "
+            "pruning, or quantization with mode Static",
+            check=lambda c: (
+                c.training is None
+                or c.distillation is not None
+                or c.pruning is not None
+                or (c.quantization is not None and c.quantization.mode is QuantizationMode.STATIC)
+            ),
+        ),
     )
+
+    @property
+    def trains(self) -> bool:
+        """Whether making it needs PyTorch and training rows."""
+        return (
+            self.distillation is not None
+            or self.training is not None
+            or (
+                self.pruning is not None
+                and (
+                    self.pruning.method is PruningMethod.STRUCTURED
+                    or self.pruning.importance is not Importance.MAGNITUDE
+                )
+            )
+        )
 
 
 class ExportFormat(StrEnum):
@@ -232,6 +350,7 @@ class Optimization(RuledModel):
         description="When no optimised candidate passes: serve fp32, or fail the revision.",
     )
     list_map_keys = {"candidates": "name"}  # noqa: RUF012 - a ClassVar of the base
+
     rules = (
         Rule(
             cel="self.mode == 'Explicit' || !has(self.candidates) || self.candidates.size() == 0",
@@ -257,3 +376,8 @@ class Optimization(RuledModel):
             check=_one_framework,
         ),
     )
+
+    @property
+    def trains(self) -> bool:
+        """Whether any candidate needs PyTorch and training rows."""
+        return any(candidate.trains for candidate in self.candidates)
