@@ -45,7 +45,7 @@ def made_up(inputs: Sequence[TensorSpec], *, size: int, seed: int) -> Feeds:
             values: Array = np.empty(shape, np.object_)
             values[...] = f"text {seed}"
         elif spec.datatype == BF16:
-            values = np.asarray(bfloat16.narrow(_scattered(shape, seed)), spec.dtype)
+            values = bfloat16.narrow(_scattered(shape, seed)).reshape(shape)
         elif spec.is_float:
             values = _scattered(shape, seed).astype(spec.dtype)
         else:  # small numbers are valid as labels, tokens and booleans alike
