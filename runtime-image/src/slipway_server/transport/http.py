@@ -1,8 +1,8 @@
 """The HTTP/1.1 server: listens, keeps its connections, hands each request to a handler."""
 
 import asyncio
+import time
 from collections.abc import Callable
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
@@ -100,7 +100,7 @@ class HttpServer:
         return head
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+        self.date = time.strftime("date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime()).encode()
         now = self.now = loop.time()
         for connection in tuple(self.connections):
             connection.check_time(now)
