@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from slipway.api.v1alpha1.model import Model, ModelFormatName
-from slipway.api.v1alpha1.optimization import ExportFormat
+from slipway.api.v1alpha1.optimization import TENSORFLOW_EXPORTS, Optimization
 from slipway.errors import Invalid
 
 
@@ -41,18 +41,23 @@ class Images:
         present = tuple(image for image in optional if image)
         return (self.server, self.optimizer, self.optimizer_classic, *present)
 
-    def optimizer_for(self, model: Model, exports: tuple[ExportFormat, ...] = ()) -> str:
-        """The image that reads this model and writes these exports.
+    def optimizer_for(self, model: Model, wished: Optimization) -> str:
+        """The image that reads this model, trains its candidates and writes its exports.
 
         Raises:
             Invalid: the administrator has not allowed the loader's image, or has no image for the
-                format.
+                format; no image can do all that is wished.
         """
         if model.loader is not None and model.loader.image is not None:
             return self._allowed(model.loader.image)
         name = model.model_format.name
-        if exports and name is ModelFormatName.ONNX:
-            return self._that_writes(exports)
+        if name is ModelFormatName.ONNX and (wished.exports or wished.trains):
+            return self._of_framework(wished)
+        if wished.trains and name is not ModelFormatName.PYTORCH:
+            raise Invalid(
+                f"a candidate in spec.optimization trains, which needs PyTorch, and the image that "
+                f"reads modelFormat {name} lacks it: convert the model to ONNX, and deploy that"
+            )
         image = self._by_format(name)
         if not image:
             raise Invalid(
@@ -61,14 +66,25 @@ class Images:
             )
         return image
 
-    def _that_writes(self, exports: tuple[ExportFormat, ...]) -> str:
-        """An ONNX model goes to the image of the framework that it is exported to."""
-        of_torch = ExportFormat.PT2 in exports
-        image = self.optimizer_torch if of_torch else self.optimizer_tensorflow
+    def _of_framework(self, wished: Optimization) -> str:
+        """An ONNX model goes to the image of the framework that trains or exports it."""
+        of_tensorflow = any(export in TENSORFLOW_EXPORTS for export in wished.exports)
+        if of_tensorflow and wished.trains:
+            raise Invalid(
+                f"spec.optimization trains, which needs PyTorch, and exports {wished.exports[0]}, "
+                "which needs TensorFlow, and no image holds both: use one resource for each"
+            )
+        image = self.optimizer_tensorflow if of_tensorflow else self.optimizer_torch
+        if not image and wished.exports:
+            raise Invalid(
+                f"no optimizer image writes {wished.exports[0]}: the administrator sets it in the "
+                "Helm chart (runtime.images), or leave it out of spec.optimization.exports"
+            )
         if not image:
             raise Invalid(
-                f"no optimizer image writes {exports[0]}: the administrator sets it in the Helm "
-                "chart (runtime.images), or leave it out of spec.optimization.exports"
+                "no optimizer image has PyTorch, which a candidate in spec.optimization needs to "
+                "train: the administrator sets runtime.images.optimizerTorch of the Helm chart, or "
+                "leave out training, distillation and structured pruning"
             )
         return image
 

@@ -97,7 +97,7 @@ def snapshot(spec: Spec, *, namespace_uid: str, config: Config) -> Snapshot:
         validation=spec.validation,
         predictor=spec.predictor,
         server_image=spec.predictor.runtime_image or config.images.server,
-        optimizer_image=config.images.optimizer_for(spec.model, spec.optimization.exports),
+        optimizer_image=config.images.optimizer_for(spec.model, spec.optimization),
         artifacts_uri=join_uri(root, namespace_uid),
         artifacts_storage=storage,
     )

@@ -147,6 +147,37 @@ def test_an_export_without_an_image_is_refused_with_the_remedy() -> None:
         snapshot(spec, namespace_uid="u", config=config())
 
 
+TRAINS = {
+    "mode": "Explicit",
+    "candidates": [{"name": "thin", "pruning": {"method": "Structured", "value": "50"}}],
+}
+
+
+@pytest.mark.parametrize("name", ["onnx", "pytorch"])
+def test_a_candidate_that_trains_goes_to_the_image_with_pytorch(name: str) -> None:
+    resource = served(optimization=TRAINS)
+    resource["spec"]["model"]["modelFormat"] = {"name": name}
+    assert stored_revision(resource, images=ALL_IMAGES).content.optimizer_image == "torch"
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "images", "words"),
+    [
+        ("tensorflow", {}, ALL_IMAGES, r"reads modelFormat tensorflow lacks it: convert"),
+        ("onnx", {"exports": ["TFLite"]}, ALL_IMAGES, r"no image holds both: use one resource"),
+        ("onnx", {}, Images("s", "onnx", "c"), r"sets runtime\.images\.optimizerTorch"),
+    ],
+    ids=["another framework", "another framework's export", "no such image"],
+)
+def test_training_without_an_image_for_it_is_refused_with_the_remedy(
+    name: str, more: dict[str, Any], images: Images, words: str
+) -> None:
+    resource = served(optimization=TRAINS | more)
+    resource["spec"]["model"]["modelFormat"] = {"name": name}
+    with pytest.raises(Invalid, match=words):
+        snapshot(parse_spec(resource), namespace_uid="u", config=config(images=images))
+
+
 def test_a_format_without_an_image_is_refused_with_the_remedy() -> None:
     resource = served()
     resource["spec"]["model"]["modelFormat"] = {"name": "mindspore"}
