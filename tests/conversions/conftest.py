@@ -35,8 +35,13 @@ class Framework:
         """Convert one of the models into ``folder/model.onnx``; a refusal is a result too."""
         name = {"torch": "pytorch"}.get(self.name, self.name)
         target = folder / "model.onnx"
+        model = self.models / source
+        if model.is_file():  # the fetch step drops a file's name
+            model = folder / "source.model"
+            model.unlink(missing_ok=True)
+            model.symlink_to(self.models / source)
         asked = ConvertOrder.model_validate(
-            {"modelFormat": name, "source": self.models / source, "target": target, **order}
+            {"modelFormat": name, "source": model, "target": target, **order}
         )
         task = WorkerTask(action="convert", source=str(source), target=str(target), order=asked)
         (folder / "task.json").write_text(task.model_dump_json())

@@ -65,6 +65,19 @@ FORMAT_OF: Final[dict[Kind, ModelFormatName]] = {
     Kind.MINDIR: ModelFormatName.MINDSPORE,
     Kind.MINDSPORE_CHECKPOINT: ModelFormatName.MINDSPORE,
 }
+# Frameworks, and people's loaders, tell these apart by the file's name.
+SUFFIX_OF: Final[dict[Kind, str]] = {
+    Kind.PT2: ".pt2",
+    Kind.TORCHSCRIPT: ".pt",
+    Kind.STATE_DICT: ".pt",
+    Kind.TORCH_MODULE: ".pt",
+    Kind.SAFETENSORS: ".safetensors",
+    Kind.KERAS: ".keras",
+    Kind.HDF5: ".h5",
+    Kind.TFLITE: ".tflite",
+    Kind.MINDIR: ".mindir",
+    Kind.MINDSPORE_CHECKPOINT: ".ckpt",
+}
 # Opened only with allowPickle: reading them runs what they say.
 RUNS_CODE: Final = frozenset({Kind.PICKLE, Kind.JOBLIB, Kind.TORCH_MODULE})
 NEEDS_LOADER: Final = frozenset({Kind.STATE_DICT, Kind.SAFETENSORS, Kind.MINDSPORE_CHECKPOINT})
