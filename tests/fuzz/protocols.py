@@ -273,6 +273,11 @@ SEEDS: Final[dict[str, list[bytes]]] = {
         b"\1" + _POST + b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\n",
         b"\5" + _POST + b"Expect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1",
         b"\7" + _POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}",
+        b"\x1f"
+        + _POST
+        + b"Content-Length: 60\r\n\r\n"
+        + b"x" * 60
+        + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         b"\x09"
         + _POST
         + b"Content-Encoding: gzip\r\nAccept-Encoding: zstd\r\nContent-Length: %d\r\n\r\n"

@@ -46,7 +46,7 @@ class _Wire:
 
 
 def _echo(exchange: Exchange) -> None:
-    exchange.reply(200, (exchange.body,))
+    exchange.reply(200, (bytes(exchange.body),))
 
 
 def _refuse(exchange: Exchange, status: int, message: str) -> None:
@@ -58,7 +58,7 @@ class Owner:
     """A server that answers every request with its body."""
 
     def __init__(self) -> None:
-        self.limits = HttpLimits(head=2000, body=4000, buffered=8000, coded_from=100)
+        self.limits = HttpLimits(head=2000, body=4000, buffered=8000, plain_from=40, coded_from=100)
         self.buffered = 0
         self.closing = False
         self.connections: set[Connection] = set()
@@ -77,11 +77,17 @@ _LOOP: Final = asyncio.new_event_loop()
 _LOOP.close()  # the connection asks it for the time only
 
 
-def talk(owner: Owner, data: bytes, piece: int) -> list[bytes]:
-    """The answers to ``data``, which comes in pieces of that size, on a new connection."""
+def opened(owner: Owner) -> tuple[Connection, _Wire]:
+    """A new connection, and what is written on it."""
     wire = _Wire()
     connection = Connection(owner, _LOOP)
     connection.connection_made(wire)  # type: ignore[arg-type] # what it uses of a transport
+    return connection, wire
+
+
+def talk(owner: Owner, data: bytes, piece: int) -> list[bytes]:
+    """The answers to ``data``, which comes in pieces of that size, on a new connection."""
+    connection, wire = opened(owner)
     for start in range(0, len(data), piece):
         if wire.closed:
             break

@@ -19,7 +19,7 @@ class Methods:
 
     def decode(self, exchange: Exchange) -> "InferRequest":
         """See ``Codec.decode``."""
-        return self._codec.decode(exchange.body)
+        return self._codec.decode(bytes(exchange.body))
 
     def encode(self, request: "InferRequest", arrays: "list[Array]") -> Body:
         """See ``Codec.encode``."""

@@ -39,7 +39,7 @@ class Predictions:
 
     def decode(self, exchange: Exchange) -> "PredictionRequest":
         """See ``Codec.decode``."""
-        return self._codec.decode(exchange.body, exchange.head.content_type)
+        return self._codec.decode(bytes(exchange.body), exchange.head.content_type)
 
     def encode(self, request: "PredictionRequest", arrays: "list[Array]") -> Body:
         """See ``Codec.encode``."""

@@ -35,7 +35,7 @@ class V1:
 
     def decode(self, exchange: Exchange) -> "PredictRequest":
         """See ``Codec.decode``."""
-        return self._codec.decode(exchange.body)
+        return self._codec.decode(bytes(exchange.body))
 
     def encode(self, request: "PredictRequest", arrays: "list[Array]") -> Body:
         """See ``Codec.encode``."""

@@ -120,13 +120,13 @@ class BinaryHeads:
         self._plans: dict[bytes, _Plan] = {}
         self._texts = any(spec.datatype == BYTES for spec in signature.inputs)
 
-    def read(self, body: bytes, json_length: int) -> InferRequest | None:
+    def read(self, body: bytes | memoryview, json_length: int) -> InferRequest | None:
         """The request, or ``None`` when its head is not known.
 
         Raises:
             Invalid: a BOOL that is neither 0 nor 1.
         """
-        plan = self._plans.get(body[:json_length]) if json_length <= _HEAD_BYTES else None
+        plan = self._plans.get(bytes(body[:json_length])) if json_length <= _HEAD_BYTES else None
         if plan is None or plan.size != len(body):
             return None
         whole = memoryview(body)
@@ -136,7 +136,7 @@ class BinaryHeads:
             feeds[spec.name] = binary_tensors.read_tensor(spec, data, shape, count=count)
         return plan.asked.of(feeds)
 
-    def learn(self, body: bytes, json_length: int, request: InferRequest) -> None:
+    def learn(self, body: bytes | memoryview, json_length: int, request: InferRequest) -> None:
         """Look at a request that was read the long way."""
         if json_length > _HEAD_BYTES or self._texts:
             return
@@ -148,7 +148,7 @@ class BinaryHeads:
             return  # some of them are in the JSON
         if len(self._plans) >= _KEPT:
             self._plans.clear()
-        self._plans[body[:json_length]] = _Plan(end, tuple(tensors), _asked(request))
+        self._plans[bytes(body[:json_length])] = _Plan(end, tuple(tensors), _asked(request))
 
 
 def _end(body: bytes, start: int) -> int:

@@ -76,7 +76,7 @@ class V2Rest:
             for binary in (False, True)
         }
 
-    def decode(self, body: bytes, json_length: int | None) -> InferRequest:
+    def decode(self, body: bytes | memoryview, json_length: int | None) -> InferRequest:
         """Read a request.
 
         Args:
@@ -87,10 +87,11 @@ class V2Rest:
             Invalid: whatever is wrong with it.
         """
         if json_length is None:
-            request = self._frames.read(body)
+            text = bytes(body)
+            request = self._frames.read(text)
             if request is None:
-                request = self._reader.read(body, self._request, _NO_TAIL)
-                self._frames.learn(body, request)
+                request = self._reader.read(text, self._request, _NO_TAIL)
+                self._frames.learn(text, request)
             return request
         if not 0 < json_length <= len(body):
             raise Invalid(

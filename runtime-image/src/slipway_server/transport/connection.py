@@ -16,16 +16,17 @@ from typing import Final, cast
 
 import httptools
 
-from slipway_server.transport import answer, coding
+from slipway_server.transport import answer
+from slipway_server.transport.body import LARGE, Body, BodyRefused, Bytes, plain_left
 from slipway_server.transport.exchange import Exchange, Owner
-from slipway_server.transport.head import Head, too_large, too_long
+from slipway_server.transport.head import Head, too_long
 from slipway_server.transport.repeats import Known
 
 _LOG = logging.getLogger("slipway_server.http")
-_LARGE: Final = 1 << 16  # parts above this are sent without joining them first
 _MAX_PIPELINED: Final = 16
 _LINGER_SECONDS: Final = 2.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_END: Final = b"\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 
 
@@ -51,6 +52,8 @@ class Connection(asyncio.Protocol):
         self._unparsed = 0
         self._refused = False
         self._ended = False  # the last answer has been written
+        self._plain = server.limits.plain_from
+        self._to_come = 0  # of a body that goes past the parser
         self._packet = b""  # what the parser reads now, if that begins with a request
         self.on_message_begin()
         self._partial = False  # whether a request has begun and not ended
@@ -82,6 +85,30 @@ class Connection(asyncio.Protocol):
         """Feed the parser; it calls the methods below."""
         if self._refused or self._ended:
             return  # the answer is on its way; the rest is read only so that it can arrive
+        if self._to_come:
+            self._take_plain(memoryview(data))
+        elif len(data) > self._plain and not self._partial and (end := data.find(_END) + 4) > 3:
+            self._parse(data[:end])
+            if self._to_come:
+                self._take_plain(memoryview(data)[end:])
+            elif not (self._refused or self._ended):
+                self._parse(data[end:])
+        else:
+            self._parse(data)
+
+    def _take_plain(self, data: memoryview) -> None:
+        """Take what the parser would only copy: the middle of a large body."""
+        piece = data[: self._to_come]
+        self._to_come -= len(piece)
+        self.on_body(piece)
+        if self._to_come or self._refused:
+            return
+        self.on_message_complete()
+        self._parser = httptools.HttpRequestParser(self)
+        if rest := bytes(data[len(piece) :]):
+            self.data_received(rest)
+
+    def _parse(self, data: bytes) -> None:
         if not (self._partial or self._current or self._waiting or self._unread_since):
             found = self._server.known.find(data)
             if found is not None and self._take_known(*found):
@@ -93,10 +120,13 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            self._refuse(400, f"the request is not valid HTTP/1.1: {_reason(error)}")
+            reason = (str(error) or type(error).__name__)[:120]
+            self._refuse(400, f"the request is not valid HTTP/1.1: {reason}")
         self._packet = b""
         if self._unparsed > self._limits.head:
             self._refuse(*too_long(self._limits.head))
+        elif self._partial and not (self._in_head or self._refused):
+            self._to_come = plain_left(self._head, self._body.size, beyond=self._plain)
 
     def pause_writing(self) -> None:
         """The client reads slowly: answer nothing more for now."""
@@ -112,10 +142,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Start a request."""
         self._head = Head()
-        self._body: list[bytes] = []
-        self._body_size = 0
-        self._decoder: coding.Decoder | None = None
-        self._coded_size = 0  # of the body before decoding
+        self._body = Body(self._limits.body)
         self._in_head = True
         self._continue = False
         self._partial = True
@@ -123,9 +150,8 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
-        head = self._head
-        head.target += url  # a URL split over packets comes in pieces
-        head.size += len(url)
+        self._head.target += url  # a URL split over packets comes in pieces
+        self._head.size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer behind a chunked body."""
@@ -149,44 +175,26 @@ class Connection(asyncio.Protocol):
             self._refuse(*problem)
             return
         if head.coding:
-            self._decoder = coding.Decoder(head.coding)
+            self._body.decode(head.coding)
         if head.expects:
             self._continue = True
             self._send_continue()
 
-    def on_body(self, body: bytes) -> None:
+    def on_body(self, body: Bytes) -> None:
         """A piece of the body."""
         self._unparsed = 0
-        if self._decoder is not None and not self._refused:
-            body = self._decoded(self._decoder, body)
         if self._refused:
             return
-        size = len(body)
-        self._body_size += size
+        try:
+            size = self._body.add(body)
+        except BodyRefused as refused:
+            self._refuse(*refused.refusal)
+            return
         self._held += size
         server = self._server
         server.buffered += size
-        if self._body_size > self._limits.body:
-            self._refuse(*too_large(self._limits.body))
-        elif server.buffered > self._limits.buffered:
+        if server.buffered > self._limits.buffered:
             self._refuse(429, "too many bytes of requests are being received: retry later")
-        else:
-            self._body.append(body)
-
-    def _decoded(self, decoder: coding.Decoder, body: bytes) -> bytes:
-        """A piece of a compressed body, decoded; or nothing, after a refusal."""
-        limit = self._limits.body
-        self._coded_size += len(body)  # what decodes to nothing is bounded too
-        try:
-            if self._coded_size <= limit:
-                return decoder.feed(body, room=limit - self._body_size)
-        except coding.CodingError as error:
-            self._refuse(400, str(error))
-            return b""
-        except coding.SizeError:
-            pass
-        self._refuse(*too_large(self._limits.body))
-        return b""
 
     def on_message_complete(self) -> None:
         """Hand the request on."""
@@ -194,20 +202,17 @@ class Connection(asyncio.Protocol):
         self._unparsed = 0
         if head.upgrade and (head.length or head.chunked):
             return  # the parser stops before the body: see _ignore_upgrade
-        self._partial = False
-        self._in_head = True
-        if self._decoder is not None and not self._refused:
-            try:
-                self._decoder.finish()
-            except coding.CodingError as error:
-                self._refuse(400, str(error))
+        self._partial, self._in_head = False, True
         if self._refused:
             return
-        parser, parts = self._parser, self._body
+        try:
+            self._body.finish()
+        except BodyRefused as refused:
+            self._refuse(*refused.refusal)
+            return
+        parser = self._parser
         exchange = Exchange(self, parser.get_method(), head)
-        if parts:
-            exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._body = []
+        exchange.body = self._body.whole(head)
         # HTTP/1.0 keeps a connection only if the answer says so: closing is as right and simpler.
         exchange.keep_alive = (
             parser.should_keep_alive()
@@ -280,7 +285,7 @@ class Connection(asyncio.Protocol):
             server.observer(answer.seen(exchange, status, size))
         if exchange.method == b"HEAD":
             transport.write(lines)
-        elif size <= _LARGE:
+        elif size <= LARGE:
             transport.write(b"".join((lines, *parts)))
         else:
             transport.writelines((lines, *parts))
@@ -354,7 +359,7 @@ class Connection(asyncio.Protocol):
         if self._refused or self._ended:
             return
         self._refused = True
-        self._body = []
+        self._body = Body(0)
         self._continue = False
         exchange = Exchange(self, b"", self._head)
         exchange.keep_alive = False
@@ -365,7 +370,7 @@ class Connection(asyncio.Protocol):
     def _send_continue(self) -> None:
         if self._current is None and not self._waiting and self._transport is not None:
             self._continue = False
-            if not self._body_size:  # a client that went ahead needs no leave
+            if not self._body.size:  # a client that went ahead needs no leave
                 self._transport.write(_CONTINUE)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
@@ -378,9 +383,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         if self._refused or method == b"CONNECT":
             return
-        head = self._head
-        if head.length or head.chunked:
-            rest = head.again(method, keeps=keeps) + rest
+        if self._head.length or self._head.chunked:
+            rest = self._head.again(method, keeps=keeps) + rest
         if rest:
             self.data_received(rest)
 
@@ -393,7 +397,3 @@ class Connection(asyncio.Protocol):
             self._linger = self._loop.time() + _LINGER_SECONDS
         else:
             transport.close()
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:120]

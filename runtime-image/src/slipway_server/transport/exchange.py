@@ -41,6 +41,7 @@ class HttpLimits:
             that reuse connections: the side that uses a connection should be the one that ends it.
         read_seconds: how long a peer may leave an answer unread.
         connection_age: a connection ends with the first answer after this time, +-10 %.
+        plain_from: bodies above this size go past the parser, which would only copy them.
         coded_from, coded_to: answers of these sizes are compressed for clients that accept it:
             smaller ones gain nothing, larger ones would hold up everybody else.
     """
@@ -53,6 +54,7 @@ class HttpLimits:
     idle_seconds: float = 620.0
     read_seconds: float = 60.0
     connection_age: float = 60.0
+    plain_from: int = 1 << 16
     coded_from: int = 4 << 10
     coded_to: int = 4 << 20
 
@@ -64,7 +66,7 @@ class Exchange:
         connection: where it came from, and where the answer goes.
         method, target: as sent.
         head: the rest of what headers say.
-        body: whole, decoded.
+        body: whole, decoded; a view where binary tensors in it lie at an aligned address.
         received: ``time.monotonic`` when the last byte was read; the loop's own has steps of 1 ms.
         abandoned: called when the client leaves before the answer.
     """
@@ -79,7 +81,7 @@ class Exchange:
         self.method = method
         self.head = head
         self.target = head.target
-        self.body = b""
+        self.body: bytes | memoryview = b""
         self.received = 0.0
         self.keep_alive = True
         self.abandoned: Callable[[], None] | None = None
