@@ -93,7 +93,10 @@ def _told(codec: V2Rest, data: bytes, length: int | None) -> tuple[object, ...]:
         request = codec.decode(data, length)
     except Invalid as refused:
         return (str(refused),)
-    feeds = [(name, a.dtype, a.shape, a.tolist()) for name, a in request.feeds.items()]
+    feeds = [
+        (name, a.dtype, a.shape, a.tolist() if a.dtype.kind == "O" else a.tobytes())  # NaN, too
+        for name, a in request.feeds.items()
+    ]
     return feeds, request.id, request.outputs, request.binary
 
 
