@@ -255,6 +255,13 @@ INVALID: Final[dict[str, Refused]] = {
         _set("spec.optimization.exports", ["PT2", "TFLite"]), "no image holds both frameworks"
     ),
     # Validation.
+    "a gate against the stable revision that compares nothing": _refused(
+        _set(
+            "spec.validation.gates.0",
+            {"name": "a", "metric": "accuracy", "min": "0.9", "against": "Stable"},
+        ),
+        "gate a is against Stable, which is what maxDegradation compares with",
+    ),
     "a label gate without labels": _refused(
         _drop("spec.validation.dataset"),
         "need validation.dataset with labels",

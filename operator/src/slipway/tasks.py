@@ -38,10 +38,23 @@ class SourceRequest(WireModel):
     allow_pickle: bool = False
 
 
+class StableRequest(WireModel):
+    """What is served now, for gates that compare with it.
+
+    Attributes:
+        artifacts_uri: root of its store; ``None``: its files lie beside the manifest (a folder).
+    """
+
+    manifest_uri: str
+    manifest_digest: str | None = None
+    artifacts_uri: str | None = None
+
+
 class OptimizationRequest(WireModel):
     """Input of the optimization Job, and of ``slipway optimize``.
 
     Attributes:
+        stable: of the stable revision, when there is one and some gate is against it.
         artifacts_uri: root of the artifact store, namespace uid included.
         threads: CPU threads that the serving pods will have; what is measured is measured so.
         attempt: raised when a user asks to retry: part of the input key, so that a refusal that was
@@ -54,6 +67,7 @@ class OptimizationRequest(WireModel):
     artifacts_uri: str
     threads: int = 1
     attempt: int = 0
+    stable: StableRequest | None = None
 
 
 class CandidateSummary(WireModel):

@@ -15,8 +15,9 @@ from slipway_optimizer import measure
 from slipway_optimizer.arrays import Array, Arrays, rows_of, take
 from slipway_optimizer.datasets import REASON, Dataset
 from slipway_optimizer.failures import Refused
-from slipway_optimizer.gates import Facts, Scored
+from slipway_optimizer.gates import Against, Facts, Scored
 from slipway_optimizer.metrics import (
+    Paired,
     Scores,
     absolute_errors,
     agreement,
@@ -61,6 +62,7 @@ class Bench:
         test_threads: for everything that is not timed.
         seconds_each: budget for timing one variant.
         classes: label of each index, where it is not 0..k-1.
+        stable: what is served now, when gates are against it.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Bench:
     test_threads: int
     seconds_each: float
     classes: tuple[int | str, ...] | None = None
+    stable: "Stable | None" = None
 
     def class_names(self) -> Array | None:
         """The label of each row as text, for classifiers with one label per row."""
@@ -94,6 +97,30 @@ class Baseline:
     scores: Scores | None
     batched: bool
     labelled: Answers | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stable:
+    """The stable revision's model on the same rows; ``problem`` says why it has no figures."""
+
+    facts: Facts | None = None
+    scores: Scores | None = None
+    labelled: Answers | None = None
+    problem: str = ""
+
+    def beside(self, bench: Bench, scores: Scores | None, labelled: Answers | None) -> Against:
+        """How a variant with these scores compares."""
+        if self.facts is None:
+            return Against(None, problem=self.problem)
+        found: dict[GateMetric, Paired] = {}
+        if bench.metric is not None and scores is not None and self.scores is not None:
+            step = 1.0 if bench.metric is GateMetric.ACCURACY else 0.0
+            found[bench.metric] = paired(self.scores, scores, row_step=step)
+        if labelled is not None and self.labelled is not None:
+            for metric in measurable(labelled, bench.task):
+                if metric in bench.gated and metric not in found:
+                    found[metric] = compare(metric, self.labelled, labelled)
+        return Against(self.facts, found)
 
 
 class _Rejected(Exception):  # noqa: N818 - ends one variant's measurement, is no error
@@ -128,7 +155,24 @@ def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
     labelled = _labelled(bench, answers)
     if row_scores is not None:
         facts = replace(facts, score=float(row_scores.mean()), scores=_values(bench, labelled))
+    if bench.stable is not None:
+        facts = replace(facts, stable=bench.stable.beside(bench, row_scores, labelled))
     return Baseline(facts, path, answers, row_scores, batched, labelled)
+
+
+def measure_stable(bench: Bench, path: Path) -> Stable:
+    """What the stable revision's file answers to the judging rows, or why it cannot be asked."""
+    try:
+        answers = Model(path, threads=bench.test_threads).run_rows(bench.rows.inputs)
+        if bench.output.name not in answers:
+            return Stable(problem=f"it has no output '{bench.output.name}'")
+        scores, labelled = _scores(bench, answers), _labelled(bench, answers)
+    except Refused as error:
+        return Stable(problem=str(error))
+    facts = Facts(name="stable", recipe="what is served now", size_bytes=path.stat().st_size)
+    if scores is not None:
+        facts = replace(facts, score=float(scores.mean()), scores=_values(bench, labelled))
+    return Stable(facts, scores, labelled)
 
 
 def seconds_per_row(path: Path, bench: Bench) -> float:
@@ -259,6 +303,9 @@ class _Variant:
             cosine=cosine(theirs, ours),
         )
         row_scores = _scores(bench, answers)
+        if bench.stable is not None:
+            beside = bench.stable.beside(bench, row_scores, _labelled(bench, answers))
+            self.facts = replace(self.facts, stable=beside)
         if row_scores is not None and baseline.scores is not None:
             step = 1.0 if bench.metric is GateMetric.ACCURACY else 0.0
             self.facts = replace(

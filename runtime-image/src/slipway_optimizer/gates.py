@@ -11,6 +11,7 @@ from slipway.api.v1alpha1.validation import (
     REGRESSION_METRICS,
     Gate,
     GateMetric,
+    Reference,
     Task,
     Validation,
 )
@@ -46,6 +47,21 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
+class Against:
+    """What was measured of the stable revision's artifact, beside a variant.
+
+    Attributes:
+        facts: its own; ``None`` when it could not be measured.
+        paired: label metric -> the variant's difference from it, on the same rows.
+        problem: why it could not be measured.
+    """
+
+    facts: "Facts | None"
+    paired: Mapping[GateMetric, Paired] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured of one variant; ``None`` is *not measured*.
 
@@ -65,6 +81,7 @@ class Facts:
         load_ms: from file to session.
         gzip_bytes: of the file, compressed.
         classes, slices: per-row scores by label and by the data set's slices, the worst first.
+        stable: how it compares with what is served now; ``None``: no stable revision.
         failure: reason and sentence, when it cannot be served whatever its figures.
     """
 
@@ -91,6 +108,7 @@ class Facts:
     gzip_bytes: int | None = None
     classes: tuple[Group, ...] = ()
     slices: tuple[Group, ...] = ()
+    stable: Against | None = None
     failure: tuple[str, str] | None = None
 
 
@@ -188,12 +206,29 @@ def _hold(gate: Gate, value: float, held: _Held) -> tuple[Verdict, str]:
         return Verdict.FAILED, f"{shown} is below min {gate.min}"
     if gate.max is not None and value > float(parse_decimal(gate.max)):
         return Verdict.FAILED, f"{shown} is above max {gate.max}"
-    if gate.max_degradation is None or held.facts is held.baseline:
-        return Verdict.PASSED, f"{shown} is within {_bound(gate)}"
-    return _hold_degradation(gate, held.facts, held.baseline, shown)
+    by_stable = gate.against is Reference.STABLE and held.facts.stable is not None
+    if gate.max_degradation is None or (held.facts is held.baseline and not by_stable):
+        without = gate.against is Reference.STABLE and not by_stable
+        return Verdict.PASSED, f"{shown} is within {_bound(gate)}{_NO_STABLE if without else ''}"
+    verdict, message = _hold_degradation(gate, held.facts, held.baseline, shown)
+    if gate.against is Reference.STABLE and not by_stable:
+        message += _NO_STABLE
+    return verdict, message
+
+
+_NO_STABLE: Final = "; there is no stable revision yet, so it was held to the source"
 
 
 def _hold_degradation(gate: Gate, facts: Facts, baseline: Facts, shown: str) -> tuple[Verdict, str]:
+    reference, name = baseline, "fp32"
+    against = facts.stable if gate.against is Reference.STABLE else None
+    if against is not None:
+        if against.facts is None:
+            return Verdict.INCONCLUSIVE, (
+                f"the stable revision cannot be compared ({against.problem}): hold the gate "
+                "against Source"
+            )
+        reference, name = against.facts, "the stable revision"
     allowed = float(parse_decimal(gate.max_degradation or "0"))
     if gate.metric in _DISTANCES:
         remedy = "use min: the source has no distance from itself"
@@ -202,16 +237,16 @@ def _hold_degradation(gate: Gate, facts: Facts, baseline: Facts, shown: str) -> 
         )
     sign = 1 if gate.metric in LOWER_IS_BETTER or gate.metric not in _HIGHER_IS_BETTER else -1
     if gate.metric in LABEL_METRICS:
-        paired = _paired(gate.metric, facts)
+        paired = _paired(gate.metric, facts) if against is None else against.paired.get(gate.metric)
         if paired is None:
             return Verdict.INCONCLUSIVE, f"{gate.metric} was not measured on the same rows"
         worse, noise = sign * paired.delta, paired.noise
     else:
-        value, before = _value(gate.metric, facts), _value(gate.metric, baseline)
+        value, before = _value(gate.metric, facts), _value(gate.metric, reference)
         if value is None or before is None:
             return Verdict.INCONCLUSIVE, f"{gate.metric} was not measured on both"
         worse, noise = sign * (value - before), 0.0
-    compared = f"{shown} is {_comparison(worse)} fp32"
+    compared = f"{shown} is {_comparison(worse)} {name}"
     if worse > allowed:
         return Verdict.FAILED, f"{compared}, maxDegradation is {gate.max_degradation}"
     if noise > allowed:

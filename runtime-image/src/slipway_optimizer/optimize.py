@@ -14,11 +14,18 @@ from pydantic import ValidationError
 from slipway.api.v1alpha1.model import ModelFormatName
 from slipway.api.v1alpha1.optimization import Objective, Optimization, OptimizationMode
 from slipway.api.v1alpha1.validation import Prices, Task, Validation, ValidationDataset
+from slipway.artifacts import layout
 from slipway.artifacts.manifest import ArtifactManifest, Verdict
 from slipway.artifacts.table import candidate_cells, format_table
 from slipway.contract import ExitCode, Step
 from slipway.errors import Invalid
-from slipway.tasks import JobReport, LoaderRequest, OptimizationRequest, SourceRequest
+from slipway.tasks import (
+    JobReport,
+    LoaderRequest,
+    OptimizationRequest,
+    SourceRequest,
+    StableRequest,
+)
 from slipway_optimizer.convert.kinds import FORMAT_OF, sniff
 from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.progress import Progress
@@ -74,6 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="METRIC:BOUND=VALUE[,...]",
         help="e.g. accuracy:min=0.9,maxDegradation=0.005 or latency_p95_ms:max=25; repeatable",
+    )
+    parser.add_argument(
+        "--stable",
+        metavar="FOLDER",
+        help="earlier output that gates with against=Stable compare with",
     )
     parser.add_argument(
         "--objective", choices=[o.value for o in Objective], default=Objective.MIN_LATENCY_P95
@@ -248,9 +260,16 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
             ),
             artifacts_uri=as_uri(options.output),
             threads=options.threads or usable_threads(),
+            stable=_stable(options.stable),
         )
     except ValidationError as error:
         raise Invalid(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def _stable(folder: str | None) -> StableRequest | None:
+    if folder is None:
+        return None
+    return StableRequest(manifest_uri=f"{as_uri(folder).rstrip('/')}/{layout.MANIFEST}")
 
 
 def format_of(model: str) -> ModelFormatName:

@@ -48,7 +48,7 @@ def parse_gate(text: str) -> Gate:
     """
     metric, _, bounds = text.partition(":")
     values = _pairs(bounds)
-    _only(values, ("min", "max", "maxDegradation"), f"--gate '{text[:80]}'")
+    _only(values, ("min", "max", "maxDegradation", "against"), f"--gate '{text[:80]}'")
     try:
         return Gate.model_validate({"name": metric.replace("_", "-"), "metric": metric, **values})
     except ValidationError as error:

@@ -20,6 +20,18 @@ from slipway_optimizer.refine import Screen
 _MAX_RECORD_BYTES = 16 << 20
 
 
+class StableRecord(WireModel):
+    """The stable revision's model in ``WorkDir.stable``, as far as it is needed.
+
+    Attributes:
+        digest: of the model; ``None``: there is none, or no gate asks for it.
+        problem: why it could not be had, for people.
+    """
+
+    digest: str | None = None
+    problem: str = ""
+
+
 class FetchRecord(WireModel):
     """What ``fetch`` found.
 
@@ -35,6 +47,7 @@ class FetchRecord(WireModel):
     toolchain: dict[str, str]
     cached: bool
     seconds: float
+    stable: StableRecord = StableRecord()
 
 
 class StoredTensor(WireModel):
@@ -122,6 +135,11 @@ class WorkDir:
     def dataset(self) -> Path:
         """The data set as it was fetched."""
         return self.root / "dataset.npz"
+
+    @property
+    def stable(self) -> Path:
+        """The model of the stable revision; its weights may lie beside it."""
+        return self.root / "stable" / layout.MODEL
 
     @property
     def cached_manifest(self) -> Path:

@@ -204,3 +204,32 @@ def test_a_large_model_is_published_with_its_weights_beside_it_and_served(tmp_pa
     assert status == 200
     found = np.array(answer["outputs"][0]["data"])
     np.testing.assert_allclose(found, weights.sum(axis=0), rtol=1e-3, atol=1e-2)
+
+
+def worse(path: Path) -> Path:
+    """A retrained model that knows the third class no more."""
+    model = classifier()
+    held = model.graph.initializer[0]
+    weights = numpy_helper.to_array(held) * np.array([1, 1, 0], np.float32)
+    held.CopyFrom(numpy_helper.from_array(weights, held.name))
+    return save(path, model)
+
+
+def test_a_model_that_is_worse_than_what_is_served_fails_its_gate_against_stable(
+    small: Path, tmp_path: Path
+) -> None:
+    gate = ("--gate", "accuracy:maxDegradation=0.05,against=Stable")
+    data = ("--dataset", small / "d.npz", "--threads", 1, "--mode", "ConvertOnly")
+    first = optimize("--model", small / "m.onnx", *data, *gate, "--output", tmp_path / "one")
+    assert first.returncode == 0, first.stderr
+    assert "no stable revision yet: gates against it are held to the source" in first.stdout
+    served = ("--stable", tmp_path / "one")
+    second = optimize(
+        "--model", worse(tmp_path / "two.onnx"), *data, *gate, *served, "--output", tmp_path / "two"
+    )
+    assert second.returncode == 1, second.stdout + second.stderr
+    assert "worse than the stable revision, maxDegradation is 0.05" in second.stdout
+    same = optimize(
+        "--model", small / "m.onnx", *data, *gate, *served, "--output", tmp_path / "same"
+    )
+    assert same.returncode == 0, same.stdout + same.stderr

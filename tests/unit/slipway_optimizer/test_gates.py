@@ -1,13 +1,22 @@
 """Gates against figures."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from slipway.api.v1alpha1.validation import Gate, GateMetric, Task, Validation, ValidationDataset
 from slipway.artifacts.manifest import Verdict
 from slipway.errors import Invalid
-from slipway_optimizer.gates import Evidence, Facts, Scored, check_gates, evaluate, held_gates
+from slipway_optimizer.gates import (
+    Against,
+    Evidence,
+    Facts,
+    Scored,
+    check_gates,
+    evaluate,
+    held_gates,
+)
 from slipway_optimizer.metrics import Paired
 
 ROWS = 400
@@ -17,7 +26,7 @@ BASELINE = Facts(
 )  # fmt: skip
 
 
-def variant(delta: float = 0.0, noise: float = 0.004, **more: float) -> Facts:
+def variant(delta: float = 0.0, noise: float = 0.004, **more: Any) -> Facts:
     facts = replace(
         BASELINE,
         name="int8",
@@ -27,7 +36,7 @@ def variant(delta: float = 0.0, noise: float = 0.004, **more: float) -> Facts:
         ratio=0.5,
         ratio_upper=0.6,
     )
-    return replace(facts, **more)  # type: ignore[arg-type]
+    return replace(facts, **more)
 
 
 def gate(metric: str, **bounds: str) -> Gate:
@@ -142,7 +151,7 @@ def test_a_gate_on_what_the_task_does_not_measure_is_refused(
 
 def scored(value: float, *, delta: float | None = None, noise: float = 0.001) -> Facts:
     difference = None if delta is None else Paired(delta, noise, ROWS)
-    return variant(scores={GateMetric.F1: Scored(value, difference)}, cosine=0.995, agreement=0.97)  # type: ignore[arg-type]
+    return variant(scores={GateMetric.F1: Scored(value, difference)}, cosine=0.995, agreement=0.97)
 
 
 @pytest.mark.parametrize(
@@ -204,3 +213,73 @@ def test_a_gate_must_suit_the_task() -> None:
         check_gates(Validation(task=task, dataset=dataset, gates=(gate(metric, min="0.5"),)))
     with pytest.raises(Invalid, match="is judged by accuracy, precision, recall, f1, auc, top5"):
         check_gates(Validation(dataset=dataset, gates=(gate("r2", min="0.5"),)))
+
+
+STABLE = Facts(name="stable", recipe="", size_bytes=500, score=0.97, p95_ms=6)
+BY_STABLE = {"maxDegradation": "0.01", "against": "Stable"}
+
+
+def against(metric: GateMetric, delta: float, noise: float = 0.004) -> Against:
+    return Against(STABLE, {metric: Paired(delta, noise, ROWS)})
+
+
+@pytest.mark.parametrize(
+    ("held", "facts", "verdict", "message"),
+    [
+        pytest.param(
+            gate("accuracy", **BY_STABLE),
+            variant(stable=against(GateMetric.ACCURACY, -0.02)), Verdict.FAILED,
+            "accuracy 0.95 on 400 rows is 0.02 worse than the stable revision, maxDegradation is "
+            "0.01 (gate g)", id="as good as its source, which is worse than the served",
+        ),
+        pytest.param(
+            gate("accuracy", **BY_STABLE),
+            variant(-0.02, stable=against(GateMetric.ACCURACY, 0.005)), Verdict.PASSED,
+            "accuracy 0.93 on 400 rows is 0.005 better than the stable revision, within "
+            "maxDegradation 0.01 (gate g)", id="worse than its source, better than what is served",
+        ),
+        pytest.param(
+            gate("accuracy", **BY_STABLE),
+            variant(stable=against(GateMetric.ACCURACY, 0.0, noise=0.02)), Verdict.INCONCLUSIVE,
+            "accuracy 0.95 on 400 rows is as good as the stable revision, but maxDegradation 0.01 "
+            "is narrower than the noise of 0.02: add rows or widen the gate (gate g)", id="noise",
+        ),
+        pytest.param(
+            gate("accuracy", **BY_STABLE), variant(-0.005), Verdict.PASSED,
+            "accuracy 0.945 on 400 rows is 0.005 worse than fp32, within maxDegradation 0.01; "
+            "there is no stable revision yet, so it was held to the source (gate g)", id="first",
+        ),
+        pytest.param(
+            gate("accuracy", **BY_STABLE), variant(stable=Against(None, problem="it is gone")),
+            Verdict.INCONCLUSIVE,
+            "the stable revision cannot be compared (it is gone): hold the gate against Source "
+            "(gate g)", id="gone",
+        ),
+        pytest.param(
+            gate("latency_p95_ms", maxDegradation="3", against="Stable"),
+            variant(stable=Against(STABLE)), Verdict.FAILED,
+            "latency_p95_ms 12 is 6 worse than the stable revision, maxDegradation is 3 (gate g)",
+            id="slower than what is served",
+        ),
+        pytest.param(
+            gate("cosine", **BY_STABLE), variant(cosine=0.99, stable=Against(STABLE)),
+            Verdict.INCONCLUSIVE,
+            "cosine cannot degrade by 0.01: use min: the source has no distance from itself "
+            "(gate g)", id="a distance",
+        ),
+    ],
+)  # fmt: skip
+def test_a_gate_against_the_stable_revision(
+    held: Gate, facts: Facts, verdict: Verdict, message: str
+) -> None:
+    result = evaluate(held, facts, baseline=BASELINE, rows=ROWS)
+    assert (result.verdict, result.message) == (verdict, message)
+
+
+def test_fp32_itself_is_held_to_the_stable_revision() -> None:
+    own = replace(BASELINE, stable=against(GateMetric.ACCURACY, -0.03))
+    result = evaluate(gate("accuracy", **BY_STABLE), own, baseline=own, rows=ROWS)
+    assert result.verdict is Verdict.FAILED
+    first = evaluate(gate("accuracy", **BY_STABLE), BASELINE, baseline=BASELINE, rows=ROWS)
+    assert first.verdict is Verdict.PASSED
+    assert "there is no stable revision yet" in first.message

@@ -130,6 +130,7 @@ def _target(world: World) -> Iterator[Action]:
                         job=facts.spec.job,
                         attempt=acts.attempt(memory, target),
                         config=world.config,
+                        stable=world.revisions.get(memory.stable or ""),
                     )
                 )
         case optimize.Done(report=report, stored=False):

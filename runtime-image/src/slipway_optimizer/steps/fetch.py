@@ -18,6 +18,7 @@ from slipway_optimizer import hardware, toolchain
 from slipway_optimizer.failures import Refused, Unreachable
 from slipway_optimizer.gates import check_gates
 from slipway_optimizer.steps.job import Job
+from slipway_optimizer.steps.stable import fetch_stable
 from slipway_optimizer.workdir import FetchRecord
 
 MAX_MANIFEST_BYTES: Final = 4 << 20
@@ -48,9 +49,10 @@ def fetch(job: Job) -> FetchRecord:
         field = "spec.validation.dataset.storageUri"
         rows = _Wanted("data set", dataset.storage_uri, field, "Dataset")
         dataset_digest = _download(job, rows, StorageMount.DATASET, work.dataset)
+    stable = fetch_stable(job)
     machine = hardware.detect(request.threads)
     versions = toolchain.versions()
-    digests = Digests(source_digest, dataset_digest, loader_digest)
+    digests = Digests(source_digest, dataset_digest, loader_digest, stable.digest)
     inputs = key_inputs(request, digests, machine, versions)
     key = key_of(inputs)
     record = FetchRecord(
@@ -60,6 +62,7 @@ def fetch(job: Job) -> FetchRecord:
         dataset_digest=dataset_digest,
         hardware=machine,
         toolchain=versions,
+        stable=stable,
         cached=not job.plain and _find_manifest(job, key),
         seconds=job.progress.seconds,
     )
@@ -78,6 +81,7 @@ class Digests:
     source: str
     dataset: str | None = None
     loader: str | None = None
+    stable: str | None = None
 
 
 _HIT: Final = "cache hit: all of these are as they were when the artifact was published"
@@ -118,7 +122,7 @@ def key_inputs(
 
     Args:
         request: the Job's.
-        digests: of the source, the data set and the loader.
+        digests: of the source, the data set, the loader and the stable revision's model.
         machine: only its class counts, so that equal nodes share artifacts.
         versions: of the toolchain.
     """
@@ -127,6 +131,7 @@ def key_inputs(
     return {
         "source": digests.source,
         "dataset": digests.dataset,
+        "stable": digests.stable,
         "calibrationFraction": None if dataset is None else dataset.calibration_fraction,
         "optimization": _plain(request.optimization),
         "validation": _plain(validation.model_copy(update={"dataset": None})),

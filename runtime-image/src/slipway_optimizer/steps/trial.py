@@ -140,6 +140,12 @@ class Trial:
     def _time(self, baseline: Baseline, facts: list[Facts]) -> tuple[Baseline, tuple[Facts, ...]]:
         """Latencies of all that may still be picked, fp32 among them."""
         alive = [f for f in (baseline.facts, *facts) if f.failure is None]
+        served = self._bench.stable.facts if self._bench.stable is not None else None
+        if served is not None:
+            self._files[served.name] = str(self._job.work.stable)
+            served = time_variants(self._bench, self._with_files((alive[0], served)))[1]
+            alive = [_beside(fact, served) for fact in alive]
+            facts = [_beside(fact, served) for fact in facts]
         self._job.progress.say(f"time {len(alive)} in turn with {self._bench.threads} thread(s)")
         timed = time_variants(self._bench, self._with_files(alive))
         timed = self._further(timed, batched=baseline.batched)
@@ -267,6 +273,13 @@ class Trial:
 
     def _with_files(self, facts: Iterable[Facts]) -> list[tuple[Facts, str]]:
         return [(fact, self._files[fact.name]) for fact in facts]
+
+
+def _beside(facts: Facts, served: Facts) -> Facts:
+    """With the stable revision's times."""
+    if facts.stable is None:
+        return facts
+    return replace(facts, stable=replace(facts.stable, facts=served))
 
 
 def _first(

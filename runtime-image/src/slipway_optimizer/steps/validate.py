@@ -1,10 +1,11 @@
 """Step 3, without credentials: measure every variant, judge, and lay out what will be published."""
 
+from dataclasses import replace
 from typing import Final
 
 from slipway.contract import Step
 from slipway_optimizer import graph
-from slipway_optimizer.bench import Bench
+from slipway_optimizer.bench import Bench, Stable, measure_stable
 from slipway_optimizer.gates import metric_of
 from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.session import Model
@@ -44,9 +45,24 @@ def validate(job: Job) -> None:
         seconds_each=_SECONDS_EACH,
         classes=built.classes,
     )
+    bench = replace(bench, stable=_stable(job, found, bench))
     outcome = Trial(job, bench, built, signature).run()
     judgement = outcome.judgement
     job.progress.say(f"{judgement.report.verdict}: {judgement.report.message}")
     assemble(job, Outcome(found, built, rows, outcome, signature))
     record = ValidateRecord(picked=judgement.picked, seconds=job.progress.seconds)
     job.work.write(Step.VALIDATE, record)
+
+
+def _stable(job: Job, found: FetchRecord, bench: Bench) -> Stable | None:
+    """What is served now on the judging rows; ``None``: nothing is, or no gate asks."""
+    if found.stable.problem:
+        return Stable(problem=found.stable.problem)
+    if found.stable.digest is None:
+        return None
+    stable = measure_stable(bench, job.work.stable)
+    score = (
+        "" if stable.facts is None or stable.facts.score is None else f"{stable.facts.score:.4g}"
+    )
+    job.progress.say(f"stable revision: {stable.problem or f'score {score}'}")
+    return stable

@@ -192,6 +192,7 @@ def test_the_rules_are_these() -> None:
             )
         ],
         ".spec.validation.gates[]": [
+            "!has(self.against) || self.against == 'Source' || has(self.maxDegradation)",
             "has(self.min) || has(self.max) || has(self.maxDegradation)",
             "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
         ],

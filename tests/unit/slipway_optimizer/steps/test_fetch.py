@@ -74,6 +74,7 @@ def test_equal_nodes_share_artifacts() -> None:
             {"of": request(model={"uri": "s3://b/m.onnx", "modelFormat": "sklearn"})}, id="format"
         ),
         pytest.param({"digests": Digests("s", "d", "l")}, id="loader"),
+        pytest.param({"digests": Digests("s", "d", stable="m")}, id="what it is held against"),
         pytest.param(
             {"of": request(model={"uri": "s3://b/m.onnx", "modelFormat": "onnx",
                                   "inputs": [{"name": "x", "shape": [-1, 3]}]})},

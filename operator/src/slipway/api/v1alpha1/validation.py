@@ -86,6 +86,13 @@ class ValidationDataset(RuledModel):
     )
 
 
+class Reference(StrEnum):
+    """What ``maxDegradation`` compares with."""
+
+    SOURCE = "Source"
+    STABLE = "Stable"
+
+
 class Gate(RuledModel):
     """A bound that the model must keep, or it never gets a pod."""
 
@@ -98,7 +105,18 @@ class Gate(RuledModel):
         description="How much worse than the converted source it may be, in the metric's unit "
         "(0.005 of accuracy = half a percentage point).",
     )
+    against: Reference = Field(
+        default=Reference.SOURCE,
+        description="What maxDegradation compares with: the converted Source, or what the Stable "
+        "revision serves, on the same rows. While there is no stable revision: Source.",
+    )
     rules = (
+        Rule(
+            cel="!has(self.against) || self.against == 'Source' || has(self.maxDegradation)",
+            message="gate {name} is against {against}, which is what maxDegradation compares with: "
+            "set maxDegradation",
+            check=lambda g: g.against is Reference.SOURCE or g.max_degradation is not None,
+        ),
         Rule(
             cel="has(self.min) || has(self.max) || has(self.maxDegradation)",
             message="gate {name} bounds nothing: set min, max or maxDegradation",

@@ -9,6 +9,7 @@ from slipway.api.quantity import parse_quantity
 from slipway.api.v1alpha1.model import Storage
 from slipway.api.v1alpha1.predictor import Job as JobSpec
 from slipway.api.v1alpha1.predictor import Resources
+from slipway.api.v1alpha1.validation import Reference
 from slipway.contract import Component, ExitCode, Step, StorageMount
 from slipway.tasks import (
     ArtifactReference,
@@ -16,6 +17,7 @@ from slipway.tasks import (
     OptimizationRequest,
     ReplayRequest,
     SourceRequest,
+    StableRequest,
 )
 from slipway_operator.plan.config import Config
 from slipway_operator.plan.names import child_labels, job_name, owner_reference, replay_name
@@ -50,8 +52,10 @@ _MOUNTS: dict[Step, tuple[StorageMount, ...]] = {
 }
 
 
-def optimization_request(content: Snapshot, attempt: int) -> OptimizationRequest:
-    """What the Job is asked for."""
+def optimization_request(
+    content: Snapshot, attempt: int, stable: Revision | None = None
+) -> OptimizationRequest:
+    """What the Job is asked for; ``stable`` is what its gates may be against."""
     model = content.model
     loader = None
     if model.loader is not None:
@@ -70,6 +74,19 @@ def optimization_request(content: Snapshot, attempt: int) -> OptimizationRequest
         artifacts_uri=content.artifacts_uri,
         threads=serving_threads(content),
         attempt=attempt,
+        stable=_stable(content, stable),
+    )
+
+
+def _stable(content: Snapshot, stable: Revision | None) -> StableRequest | None:
+    wanted = any(gate.against is Reference.STABLE for gate in content.validation.gates)
+    artifact = stable.report.artifact if stable is not None and stable.report else None
+    if not wanted or stable is None or artifact is None:
+        return None
+    return StableRequest(
+        manifest_uri=artifact.manifest_uri,
+        manifest_digest=artifact.manifest_digest,
+        artifacts_uri=stable.content.artifacts_uri,
     )
 
 
@@ -90,6 +107,7 @@ def optimization_job(
     job: JobSpec,
     attempt: int,
     config: Config,
+    stable: Revision | None = None,
 ) -> Object:
     """Created once a revision; its four containers run one after the other."""
     dataset = content.validation.dataset
@@ -118,7 +136,7 @@ def optimization_job(
         labels=child_labels(
             resource["metadata"]["name"], component=Component.OPTIMIZER, revision=revision
         ),
-        request=optimization_request(content, attempt),
+        request=optimization_request(content, attempt, stable),
         pod=spec,
         policy={
             "backoffLimit": job.backoff_limit,
