@@ -41,24 +41,30 @@ async def _measure(folder: Path, restarts: int) -> int:
     process, http.target, rpc.target = await replica(pod)
     clients, began = Clients(http.port, rpc.port), time.monotonic()
     done, ends = 0, list[int]()
-    while done < restarts and not clients.failures:
-        following, http_port, rpc_port = await replica(pod)
+    try:
+        while done < restarts and not clients.failures:
+            following, *ports = await replica(pod)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(_LATE_SECONDS)
+            http.target, rpc.target = ports
+            previous, process = process, following
+            ends.append(await previous.wait())
+            done += 1
+            if done % _SHOWN == 0:
+                print(f"{done:>5} restarts, {sum(clients.answered.values())} answers", flush=True)
+        await clients.stop()
+    finally:
         process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(_LATE_SECONDS)
-        http.target, rpc.target = http_port, rpc_port
         ends.append(await process.wait())
-        process = following
-        done += 1
-        if done % _SHOWN == 0:
-            print(f"{done:>5} restarts, {sum(clients.answered.values())} answers", flush=True)
-    await clients.stop()
-    process.send_signal(signal.SIGTERM)
-    ends.append(await process.wait())
     await http.stop()
     await rpc.stop()
-    answered = ", ".join(f"{count} {kind}" for kind, count in clients.answered.items())
     took = time.monotonic() - began
-    print(f"{done} restarts in {took:.0f} s: {len(clients.failures)} failed requests of {answered}")
+    return _tell(clients, ends, f"{done} restarts in {took:.0f} s")
+
+
+def _tell(clients: Clients, ends: list[int], what: str) -> int:
+    answered = ", ".join(f"{count} {kind}" for kind, count in clients.answered.items())
+    print(f"{what}: {len(clients.failures)} failed requests of {answered}")
     for failure in clients.failures[:5]:
         print(failure)
     if any(ends):

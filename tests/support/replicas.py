@@ -22,7 +22,12 @@ async def replica(pod: Pod) -> tuple[asyncio.subprocess.Process, int, int]:
         env=env, cwd=pod.folder, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, _wait_ready, http_port)
+    try:
+        await loop.run_in_executor(None, _wait_ready, http_port)
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
     return process, http_port, grpc_port
 
 
