@@ -16,6 +16,10 @@ from slipway_server.protocol.tensors import BF16, Array, TensorSpec
 Feeds = dict[str, Array]
 Clock = Callable[[], float]
 _BUDGET_SECONDS: Final = 0.3
+# To compare, and to time batches of up to eight rows, takes about so many runs. On a node that is
+# busy with starting pods they take longer, and what is learnt then stays.
+_RUNS_OF_LEARNING: Final = 24
+_LONGEST_LEARNING: Final = 1.0  # seconds
 _SIZES: Final = (2, 4, 8, 16, 32)
 _GAIN: Final = 0.95  # a larger batch must cost less than this share per row
 INLINE_SECONDS: Final = 0.0003  # two thread switches cost about as much
@@ -100,7 +104,7 @@ def warm(session: Session, rows: Sequence[Feeds], *, iterations: int, clock: Clo
 
 
 def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
-    """Measure what rows cost together. Takes about 0.3 s at most.
+    """Measure what rows cost together. Takes about a second at most, and 0.3 s for a fast model.
 
     Args:
         session: loaded and warm.
@@ -113,13 +117,14 @@ def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
     one = time_of_one(session, rows, clock)
     inline = one < INLINE_SECONDS
     best, cost, last = 1, one, one
+    budget = min(_LONGEST_LEARNING, max(_BUDGET_SECONDS, _RUNS_OF_LEARNING * one))
     # To compare and to time the first batch takes eight runs: a slower model is not worth the wait.
-    affordable = 8 * one < _BUDGET_SECONDS and can_batch(session.inputs, session.outputs)
+    affordable = 8 * one < budget and can_batch(session.inputs, session.outputs)
     if affordable and answers_do_not_mix(session, rows):
         row_bytes = sum(array.nbytes for array in rows[0].values())
         for size in _SIZES:
             expected = 2 * last
-            if clock() - start + expected > _BUDGET_SECONDS:
+            if clock() - start + expected > budget:
                 break
             if size * row_bytes > _LARGEST_BATCH_BYTES:
                 break

@@ -55,8 +55,11 @@ def test_the_batch_is_as_large_as_it_pays(
 
 def test_learning_is_short_even_for_a_slow_model() -> None:
     policy, spent = learnt(dict.fromkeys((1, 2, 3, 4, 8, 16, 32), 0.03))
-    assert (policy.max_rows, policy.inline) == (4, False)
-    assert spent <= 0.4
+    assert (policy.max_rows, policy.inline) == (32, False)
+    assert spent <= 0.72
+    policy, spent = learnt({n: (0.5 + n / 2) * 0.1 for n in (1, 2, 3, 4, 8, 16, 32)})
+    assert (policy.max_rows, policy.inline) == (2, False)
+    assert spent <= 1.2
     policy, spent = learnt(dict.fromkeys((1, 2, 4, 8, 16, 32), 5.0))
     assert (policy.max_rows, policy.inline) == (1, False)
     assert spent == 5.0
