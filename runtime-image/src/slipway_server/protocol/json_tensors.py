@@ -57,13 +57,21 @@ class JsonReader:
         parser = self._parser if len(text) <= _KEPT_PARSER_BYTES else simdjson.Parser()
         try:
             root = parser.parse(text)
-        except (ValueError, RuntimeError) as error:
-            raise Invalid(f"the body is not valid JSON: {_reason(error)}") from error
+        except (ValueError, RuntimeError):
+            root = self._parse_anew(text)
         try:
             return use(root, argument)
         except BaseException:
             self._parser = simdjson.Parser()  # a traceback keeps nodes of the old one alive
             raise
+
+    def _parse_anew(self, text: bytes | memoryview) -> Node:
+        """What a kept parser says of broken text depends on the text before."""
+        self._parser = simdjson.Parser()
+        try:
+            return self._parser.parse(text)
+        except (ValueError, RuntimeError) as error:
+            raise Invalid(f"the body is not valid JSON: {_reason(error)}") from error
 
 
 def is_object(node: Node) -> bool:
