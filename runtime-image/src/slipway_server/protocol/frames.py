@@ -21,7 +21,7 @@ from slipway_server.protocol.tensors import (
 
 _KEPT: Final = 64  # frames of one model: shapes, mostly
 _FRAMED_BYTES: Final = 1 << 16  # of a body; of larger ones the frame is not what costs
-_HEAD_BYTES: Final = 1 << 12
+_HEAD_BYTES: Final = 1 << 12  # of a frame, or of the JSON before raw bytes: bounds what is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class JsonFrames:
         start = body.find(b"[", body.find(b'"data"'))
         end = _end(body, start)
         pair = (body[:start], body[end:])
+        if len(pair[0]) + len(pair[1]) > _HEAD_BYTES:
+            return
         if pair != self._last:
             self._last = pair  # a frame with an id of its own comes once
             return

@@ -79,6 +79,11 @@ def test_text_that_looks_like_data_makes_no_frame() -> None:
     assert taught(named, named).read(named) is None
 
 
+def test_a_long_frame_is_not_kept() -> None:
+    body = document([1, 2, 3, 4], id="7" * 5000)
+    assert taught(body, body).read(body) is None
+
+
 PIECES = st.sampled_from(
     [
         "[",
