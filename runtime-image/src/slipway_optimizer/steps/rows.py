@@ -115,15 +115,14 @@ def load_rows(
 
 
 def _lessons(apart: Dataset, teaching: Teaching, answers: Answers) -> Lessons:
-    parts = [apart]
+    """The data set's own rows for training, else those that do not judge; then the unlabelled."""
+    labelled = apart
     if teaching.labelled is not None:
-        parts.append(datasets.index_labels(teaching.labelled, answers.classes))
-    labels = None
-    if apart.labels is not None:
-        labels = np.concatenate([part.labels for part in parts if part.labels is not None])
+        labelled = datasets.index_labels(teaching.labelled, answers.classes)
+    parts = [labelled.inputs]
     if teaching.unlabelled is not None:
-        parts.append(teaching.unlabelled)
-    return Lessons(concatenate([part.inputs for part in parts]), labels)
+        parts.append(teaching.unlabelled.inputs)
+    return Lessons(concatenate(parts), labelled.labels)
 
 
 def _generated(model: Model, signature: Signature) -> Arrays:
