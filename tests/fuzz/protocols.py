@@ -61,6 +61,7 @@ def _checked(decode: Callable[[], InferRequest], signature: Signature) -> None:
         text = str(refused)
         assert 0 < len(text) < 800, text
         assert "Traceback" not in text
+        assert "object at 0x" not in text, text
         text.encode()
         return
     assert list(request.feeds) != []

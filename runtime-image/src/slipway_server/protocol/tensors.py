@@ -34,6 +34,7 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
 }
 MAX_ELEMENTS: Final = 1 << 31  # of one tensor; its bytes are bounded by the body limit as well
 _QUOTE_LIMIT = 80
+_SHOWN: Final = (str, bytes, int, float, list, tuple, dict, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,8 @@ def all_finite(array: Array) -> bool:
 
 def quoted(value: object) -> str:
     """A client's value for an error message, cut short."""
+    if not isinstance(value, _SHOWN):  # a parser's node: its text is its address in memory
+        return f"a JSON {type(value).__name__.lower()}"
     text = repr(value)
     return text if len(text) <= _QUOTE_LIMIT else text[:_QUOTE_LIMIT] + "..."
 

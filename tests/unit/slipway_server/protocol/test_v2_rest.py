@@ -209,3 +209,19 @@ def test_a_refused_request_leaves_the_codec_usable() -> None:
 def test_any_bytes_are_decoded_or_refused(data: bytes, length: int | None) -> None:
     with contextlib.suppress(Invalid):  # any other error fails
         decode(data, length)
+
+
+@pytest.mark.parametrize("key", ["name", "datatype", "output"])
+@pytest.mark.parametrize(("value", "shown"), [([1], "a JSON array"), ({"a": 1}, "a JSON object")])
+def test_what_is_no_text_is_named_by_its_kind_not_by_an_address(
+    key: str, value: object, shown: str
+) -> None:
+    # Found by fuzzing: the parser's own nodes told where in memory they lay.
+    tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+    request: dict[str, object] = {"inputs": [tensor | {key: value}]}
+    if key == "output":
+        request = {"inputs": [tensor], "outputs": [{"name": value}]}
+    with pytest.raises(Invalid) as caught:
+        V2Rest(signature()).decode(json.dumps(request).encode(), None)
+    assert shown in str(caught.value)
+    assert "0x" not in str(caught.value)
