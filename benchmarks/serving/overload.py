@@ -30,7 +30,8 @@ from slipway.api.v1alpha1.predictor import Concurrency
 FACTOR: Final = 3.0
 CLIENTS: Final = 32
 MOST_CONNECTIONS: Final = 2048
-_SETTLE_SECONDS: Final = 1.0  # until the queue is full, and the machine warm
+_SETTLE_SECONDS: Final = 1.0  # after a change of the load
+_FULL_SECONDS: Final = 60.0  # until the queue is full
 
 
 class Client(asyncio.Protocol):
@@ -143,12 +144,16 @@ class Load:
         return window
 
     async def open(self, rate: float, seconds: float, cpu: Callable[[], float]) -> Window:
-        """Requests at a rate, whatever becomes of them."""
+        """Requests at a rate, whatever becomes of them; measured once the queue is full."""
         idle: list[Client] = []
         opening: set[asyncio.Task[None]] = set()
+        window = _window(_FULL_SECONDS)  # until the first refusal
+        full = asyncio.Event()
 
         def answered(client: Client, code: int, took: float) -> None:
             window.note(code, took)
+            if code == 429:
+                full.set()
             if client.closing:
                 self._clients.discard(client)
                 client.close()
@@ -158,10 +163,12 @@ class Load:
         async def send_first() -> None:
             (await self._connect(answered)).send(self._request)
 
-        window = _window(seconds)
-        watching = asyncio.create_task(window.watch(cpu))
         began, sent = time.perf_counter(), 0
+        watching: asyncio.Task[None] | None = None
         while (now := time.perf_counter()) < window.end:
+            if full.is_set() and watching is None:
+                window = _window(seconds)
+                watching = asyncio.create_task(window.watch(cpu))
             for _ in range(int((now - began) * rate) - sent):
                 sent += 1
                 if idle:
@@ -173,6 +180,8 @@ class Load:
                 else:
                     window.unsent += 1
             await asyncio.sleep(0.001)
+        if watching is None:
+            raise SystemExit(f"nothing was refused in {_FULL_SECONDS:g} s")
         await watching
         self.close()
         return window
