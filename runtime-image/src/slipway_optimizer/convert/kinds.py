@@ -251,13 +251,37 @@ def _protobuf(path: Path, head: bytes) -> Kind:
         return Kind.ONNX
     if _mindir(head):
         return Kind.MINDIR
-    if path.suffix == ".ckpt":
+    if _checkpoint(head):
         return Kind.MINDSPORE_CHECKPOINT
     return Kind.ONNX if path.suffix == ".onnx" else Kind.UNKNOWN
 
 
 def _mindir(head: bytes) -> bool:
     return b"MindSpore" in head[:64]
+
+
+def _checkpoint(head: bytes) -> bool:
+    """MindSpore's, by its checkpoint.proto: entries (field 1) of a name (1) and a tensor (2)."""
+    size = 0
+    try:
+        for _ in ("entry", "name"):
+            if head[:1] != b"\x0a":
+                return False
+            size, head = _varint(head[1:])
+    except IndexError:
+        return False
+    return (
+        head[:size].isascii() and head[:size].decode().isprintable() and head[size:][:1] == b"\x12"
+    )
+
+
+def _varint(data: bytes) -> tuple[int, bytes]:
+    value = 0
+    for place in range(10):
+        value |= (data[place] & 0x7F) << 7 * place
+        if not data[place] & 0x80:
+            return value, data[place + 1 :]
+    raise IndexError
 
 
 def safetensors_header(path: Path) -> dict[str, dict[str, object]]:

@@ -65,6 +65,11 @@ FILES: dict[str, tuple[bytes, Kind]] = {
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(64), Kind.HDF5),
     "tflite": (b"\x1c\x00\x00\x00TFL3" + bytes(64), Kind.TFLITE),
     "mindir": (b"\x0a\x031.1\x12\x09MindSpore", Kind.MINDIR),
+    "checkpoint": (
+        b"\x0a\x1b\x0a\x0cdense.weight\x12\x0b\x08\x03\x12\x07Float32",
+        Kind.MINDSPORE_CHECKPOINT,
+    ),
+    "half a checkpoint": (b"\x0a\x80", Kind.UNKNOWN),
     "text": (b"hello", Kind.UNKNOWN),
     "nothing": (b"", Kind.UNKNOWN),
     "any archive": (archive("a.txt"), Kind.UNKNOWN),
