@@ -73,3 +73,33 @@ def save_rows(path: Path, arrays: dict[str, Array]) -> Path:
     with path.open("wb") as file:
         np.savez(file, allow_pickle=True, **arrays)
     return path
+
+
+def tower(
+    random: np.random.Generator, *, width: int, layers: int, spiked: str | None
+) -> onnx.ModelProto:
+    """``x`` -> ``y``, both float [n, width]: MatMul nodes ``layer0``, ``layer1``, ...
+
+    The input of the one called ``spiked`` has a huge feature, which its weights ignore: quantised
+    alone, it ruins the answer.
+    """
+    nodes, weights, last = [], dict[str, Array](), "x"
+    for layer in range(layers):
+        weight = random.normal(0, width**-0.5, (width, width)).astype(np.float32)
+        if f"layer{layer}" == spiked:
+            nodes.append(helper.make_node("Mul", [last, "spike"], ["spiked"], name="spike"))
+            last, weight[0] = "spiked", 0
+        weights[f"w{layer}"] = weight
+        out = "y" if layer == layers - 1 else f"h{layer}"
+        nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [out], name=f"layer{layer}"))
+        last = out
+    spike = np.ones(width, np.float32)
+    spike[0] = 1e5
+    shape = ["n", width]
+    return model_of(
+        nodes,
+        inputs={"x": (TensorProto.FLOAT, shape)},
+        outputs={"y": (TensorProto.FLOAT, shape)},
+        **weights,
+        **({} if spiked is None else {"spike": spike}),
+    )

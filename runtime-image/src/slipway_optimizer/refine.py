@@ -36,6 +36,10 @@ class Screen(WireModel):
     ratio: float
 
 
+_LONGEST: Final = 1_800.0  # seconds for one child; the Job's own deadline is above it
+_GRACE: Final = 20.0
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the gates and the objective ask of a first look.
@@ -48,6 +52,11 @@ class Limits:
     objective: Objective
     allowed_loss: float | None
     own_db: float | None = None
+
+
+def patience(left: float) -> float:
+    """Seconds that a child gets: what is left of the budget, and time to start and to finish."""
+    return min(_LONGEST, max(0.0, left) + _GRACE)
 
 
 def rejection(

@@ -96,24 +96,12 @@ def profile(path: Path, feeds: Sequence[Arrays], scratch: Path) -> Spent:
     options.profile_file_prefix = str(scratch / "profile")
     # Below the level that renames operators to fused and blocked ones.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = _open(path, options)
-    names = [output.name for output in session.get_outputs()]
-    try:
-        for feed in feeds:
-            session.run(names, feed)
-    except Exception as error:
-        if not _is_runtime_error(error):
-            raise
-        raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
-    finally:
-        written = Path(session.end_profiling())
     spent: Counter[str] = Counter()
     size = 0
-    for event in json.loads(written.read_text()):
+    for event in _profiled(path, options, feeds):
         if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
             spent[event["args"]["op_name"]] += event["dur"]
             size += int(event["args"].get("output_size") or 0)
-    written.unlink()
     total = sum(spent.values()) or 1
     shares = {name: microseconds / total for name, microseconds in spent.items()}
     return Spent(shares, size // max(1, len(feeds)))
@@ -129,10 +117,20 @@ def seconds_by_node(path: Path, feed: Arrays, scratch: Path) -> dict[str, float]
     options.enable_profiling = True
     options.profile_file_prefix = str(scratch / "profile")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    times: dict[str, list[float]] = {}
+    for event in _profiled(path, options, [feed] * 5):
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            name = event["name"].removesuffix("_kernel_time")
+            times.setdefault(name, []).append(event["dur"] / 1e6)
+    return {name: float(np.median(spent)) for name, spent in times.items()}
+
+
+def _profiled(path: Path, options: Any, feeds: Sequence[Arrays]) -> list[dict[str, Any]]:
+    """The profiler's events of these runs."""
     session = _open(path, options)
     names = [output.name for output in session.get_outputs()]
     try:
-        for _ in range(5):
+        for feed in feeds:
             session.run(names, feed)
     except Exception as error:
         if not _is_runtime_error(error):
@@ -140,13 +138,9 @@ def seconds_by_node(path: Path, feed: Arrays, scratch: Path) -> dict[str, float]
         raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
     finally:
         written = Path(session.end_profiling())
-    times: dict[str, list[float]] = {}
-    for event in json.loads(written.read_text()):
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            name = event["name"].removesuffix("_kernel_time")
-            times.setdefault(name, []).append(event["dur"] / 1e6)
+    events: list[dict[str, Any]] = json.loads(written.read_text())
     written.unlink()
-    return {name: float(np.median(spent)) for name, spent in times.items()}
+    return events
 
 
 def optimise_basic(model: bytes) -> bytes:

@@ -27,6 +27,7 @@ from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.training.order import TrainOrder
 from slipway_optimizer.workdir import NodeSensitivity, StoredTensor
 
+TIMED_OUT: Final = "BuildTimeout"
 _RESULT: Final = "result.json"
 _TASK: Final = "task.json"
 _PR_SET_PDEATHSIG: Final = 1
@@ -109,7 +110,7 @@ def _run(task: WorkerTask, folder: Path, *, threads: int, timeout: float) -> Wor
             output, _ = child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:
             text = f"{task.action} took more than {timeout:g} s"
-            raise Refused("BuildTimeout", text) from error
+            raise Refused(TIMED_OUT, text) from error
         finally:
             child.kill()  # does nothing once it has ended
     try:

@@ -1,50 +1,23 @@
 """The search as a whole: what first looks lead to, and what other objectives prefer."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from slipway.contract import ExitCode, Step
 from slipway.tasks import JobReport
 from slipway_optimizer.workdir import BuildRecord, WorkDir
 from tests.edges.optimizer.jobs import JobRunner
-from tests.support.small_models import model_of, save, save_rows
+from tests.support.small_models import save, save_rows, tower
 
 WIDTH, LAYERS, BAD = 640, 4, "layer2"
 RANDOM = np.random.default_rng(7)
 
 
-def tower(*, spiked: bool) -> onnx.ModelProto:
-    """Wide layers; the input of one may have a huge feature, which its weights ignore."""
-    nodes, weights, last = [], dict[str, NDArray[Any]](), "x"
-    for layer in range(LAYERS):
-        weight = RANDOM.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)).astype(np.float32)
-        if spiked and f"layer{layer}" == BAD:
-            nodes.append(helper.make_node("Mul", [last, "spike"], ["spiked"], name="spike"))
-            last, weight[0] = "spiked", 0
-        weights[f"w{layer}"] = weight
-        out = "y" if layer == LAYERS - 1 else f"h{layer}"
-        nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [out], name=f"layer{layer}"))
-        last = out
-    spike = np.ones(WIDTH, np.float32)
-    spike[0] = 1e5
-    shape = ["n", WIDTH]
-    return model_of(
-        nodes,
-        inputs={"x": (TensorProto.FLOAT, shape)},
-        outputs={"y": (TensorProto.FLOAT, shape)},
-        **weights,
-        **({"spike": spike} if spiked else {}),
-    )
-
-
 def request(job: JobRunner, folder: Path, *, spiked: bool, **wishes: str) -> JobRunner:
-    save(folder / "m.onnx", tower(spiked=spiked))
+    model = tower(RANDOM, width=WIDTH, layers=LAYERS, spiked=BAD if spiked else None)
+    save(folder / "m.onnx", model)
     x = RANDOM.normal(size=(60, WIDTH)).astype(np.float32)
     save_rows(folder / "d.npz", {"x": x})
     return job.request(
@@ -111,7 +84,7 @@ def test_a_pick_is_timed_anew_only_when_it_was_chosen_among_several(
     """The best of several readings is partly luck."""
     dynamic = {"mode": "Dynamic", "perChannel": True}
     candidates = [{"name": name, "quantization": dynamic} for name in names]
-    save(tmp_path / "m.onnx", tower(spiked=False))
+    save(tmp_path / "m.onnx", tower(RANDOM, width=WIDTH, layers=LAYERS, spiked=None))
     save_rows(tmp_path / "d.npz", {"x": RANDOM.normal(size=(60, WIDTH)).astype(np.float32)})
     job.request(
         (tmp_path / "m.onnx").as_uri(),
@@ -126,3 +99,17 @@ def test_a_pick_is_timed_anew_only_when_it_was_chosen_among_several(
     assert report.artifact is not None
     assert report.artifact.variant in names
     assert capsys.readouterr().out.count("against fp32 once more") == times
+
+
+def test_what_the_budget_does_not_hold_is_not_measured_and_said(
+    job: JobRunner, tmp_path: Path
+) -> None:
+    assert len(built(request(job, tmp_path, spiked=False)).candidates) > 1
+    request(job, tmp_path, spiked=False, budget="0s")  # all of it was spent by then
+    report = job.run_here(Step.VALIDATE, Step.PUBLISH).message
+    assert isinstance(report, JobReport)
+    assert report.artifact is not None
+    assert report.artifact.variant == "fp32"
+    others = [c.reason for c in report.candidates if c.name != "fp32"]
+    spent = "OutOfBudget: the budget of 0s was spent before it was measured"
+    assert others == [spent] * len(others) != []

@@ -10,6 +10,7 @@ from slipway_optimizer.refine import (
     histogram_rows,
     is_promising,
     next_calibration,
+    patience,
     per_tensor,
     rejection,
     to_bisect,
@@ -100,3 +101,10 @@ def test_nodes_are_sought_for_the_fastest_that_would_fail(
 ) -> None:
     recipes = {"s": STATIC, "d": DYNAMIC}
     assert to_bisect({"s": static, "d": dynamic}, recipes, UNLABELLED) == expected
+
+
+@pytest.mark.parametrize(("left", "seconds"), [(-5, 20), (0, 20), (100, 120), (9_999, 1_800)])
+def test_a_child_gets_what_is_left_of_the_budget_and_time_to_start(
+    left: float, seconds: float
+) -> None:
+    assert patience(left) == seconds

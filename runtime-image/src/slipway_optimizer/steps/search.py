@@ -28,6 +28,7 @@ from slipway_optimizer.refine import (
     histogram_rows,
     is_promising,
     next_calibration,
+    patience,
     per_tensor,
     rejection,
     to_bisect,
@@ -39,9 +40,8 @@ from slipway_optimizer.steps.rows import Lessons
 from slipway_optimizer.training.order import LABELS, TrainOrder
 from slipway_optimizer.verdict import CLOSE_DB, NOISE_DB
 from slipway_optimizer.workdir import BuiltCandidate, NodeSensitivity
-from slipway_optimizer.worker import WorkerResult, WorkerTask, run_isolated
+from slipway_optimizer.worker import TIMED_OUT, WorkerResult, WorkerTask, run_isolated
 
-_TIMEOUT: Final = 1_800.0  # seconds for one child; the Job's own deadline is above it
 _BUILD_SHARE: Final = 0.6  # of the budget; measuring has the rest
 _TRAINING_SHARE: Final = 0.8  # of what is left; writing and looking have the rest
 _SCREEN_ROWS: Final = 32
@@ -167,6 +167,9 @@ class _Search:
             screen = self._look(self.job.work.candidates / file)
         except Refused as error:
             self.job.progress.say(f"{recipe.name} rejected: {error}")
+            if error.reason == TIMED_OUT:
+                budget = self.job.request.optimization.budget
+                return _failed(candidate, "OutOfBudget", f"{error}, and the budget is {budget}")
             return _failed(candidate, error.reason, str(error))
         seconds = round(self.job.progress.seconds - before, 3)
         failure = rejection(
@@ -255,9 +258,8 @@ class _Search:
                 **wishes,
             }
         )
-        timeout = min(_TIMEOUT, max(60.0, 1.5 * self._left))
-        scratch = self.job.work.scratch
-        return run_isolated(task, scratch=scratch, threads=usable_threads(), timeout=timeout)
+        scratch, most = self.job.work.scratch, patience(self._left)
+        return run_isolated(task, scratch=scratch, threads=usable_threads(), timeout=most)
 
     def _order(self) -> TrainOrder:
         """What is left of the budget is shared by all that train and are not built yet."""

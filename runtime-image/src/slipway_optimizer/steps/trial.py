@@ -40,6 +40,7 @@ _WEIGH_ROWS: Final = 8
 _MOST_THREADS: Final = 8
 _JUDGING_SHARE: Final = 0.3  # of the budget
 _LEAST_ROWS: Final = 200
+_LEAST_SHARE: Final = 0.4  # of the budget, for measuring
 _PER_ROW: Final = (Objective.MAX_THROUGHPUT, Objective.MIN_COST)
 _WEIGHED: Final = frozenset({GateMetric.MEMORY_BYTES, GateMetric.LOAD_MS})
 _BATCHED: Final = frozenset({GateMetric.THROUGHPUT, GateMetric.COST_PER_1000})
@@ -131,11 +132,23 @@ class Trial:
             self._job.progress.candidate(number, len(others), candidate.recipe.name)
             if candidate.file is None or candidate.failure is not None:
                 facts.append(_unmeasured(candidate))
+            elif self._job.progress.seconds > self._measuring_seconds:
+                facts.append(replace(_unmeasured(candidate), failure=self._out_of_budget()))
             else:
                 found = measure_variant(self._bench, candidate.recipe, candidate.file, baseline)
                 facts.append(found)
             say(_summary(facts[-1]))
         return self._time(baseline, facts)
+
+    @property
+    def _measuring_seconds(self) -> float:
+        """Until when further variants are measured: what building has left of the budget."""
+        budget = parse_duration(self._job.request.optimization.budget)
+        return max(budget - self._built.seconds, _LEAST_SHARE * budget)
+
+    def _out_of_budget(self) -> tuple[str, str]:
+        budget = self._job.request.optimization.budget
+        return "OutOfBudget", f"the budget of {budget} was spent before it was measured"
 
     def _time(self, baseline: Baseline, facts: list[Facts]) -> tuple[Baseline, tuple[Facts, ...]]:
         """Latencies of all that may still be picked, fp32 among them."""

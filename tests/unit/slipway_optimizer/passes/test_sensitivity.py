@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.metrics import sqnr_db
@@ -14,7 +13,7 @@ from slipway_optimizer.passes.sensitivity import Found, Question, find, quantise
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.refine import without
 from slipway_optimizer.session import Model
-from tests.support.small_models import model_of, save
+from tests.support.small_models import save, tower
 
 WIDTH, LAYERS, BAD = 32, 6, "layer3"
 RANDOM = np.random.default_rng(7)
@@ -22,27 +21,7 @@ ROWS = {"x": RANDOM.normal(size=(16, WIDTH)).astype(np.float32)}
 
 
 def network() -> onnx.ModelProto:
-    """A chain in which one layer's input has one huge feature, which its weights ignore."""
-    nodes, weights, last = [], {}, "x"
-    for layer in range(LAYERS):
-        weight = RANDOM.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)).astype(np.float32)
-        if f"layer{layer}" == BAD:
-            nodes.append(helper.make_node("Mul", [last, "spike"], ["spiked"], name="spike"))
-            last, weight[0] = "spiked", 0
-        weights[f"w{layer}"] = weight
-        out = "y" if layer == LAYERS - 1 else f"h{layer}"
-        nodes.append(helper.make_node("MatMul", [last, f"w{layer}"], [out], name=f"layer{layer}"))
-        last = out
-    spike = np.ones(WIDTH, np.float32)
-    spike[0] = 1e5
-    shape = ["n", WIDTH]
-    return model_of(
-        nodes,
-        inputs={"x": (TensorProto.FLOAT, shape)},
-        outputs={"y": (TensorProto.FLOAT, shape)},
-        spike=spike,
-        **weights,
-    )
+    return tower(RANDOM, width=WIDTH, layers=LAYERS, spiked=BAD)
 
 
 def search(folder: Path, mode: QuantizationMode, *, seconds: float = 60) -> tuple[Path, Found]:
