@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from slipway_optimizer.export import host
-from slipway_optimizer.export.program import Node, unsupported
+from slipway_optimizer.export.program import Node, Unsupported
 
 Arguments = Sequence[Any]
 Operator = Callable[[Node, Arguments], Any]
@@ -25,7 +25,7 @@ def known_numbers(node: Node, arguments: Arguments, place: int) -> list[Any] | N
     if value is None:
         return None
     if not host.is_host(value):
-        raise unsupported(node.name, f"{node.operator} with input {place} computed at run time")
+        raise Unsupported(node.name, f"{node.operator} with input {place} computed at run time")
     return host.integers(value) if value.dtype.kind != "f" else host.numbers(value)
 
 

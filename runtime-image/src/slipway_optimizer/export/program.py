@@ -82,7 +82,7 @@ def _open_names(value: onnx.ValueInfoProto) -> dict[int, str]:
 def _node(node: onnx.NodeProto, number: int) -> Node:
     name = node.name or f"{node.op_type}_{number}"
     if node.domain not in _DOMAINS:
-        raise unsupported(name, f"{node.domain}.{node.op_type}")
+        raise Unsupported(name, f"{node.domain}.{node.op_type}")
     return Node(
         name=name,
         operator=node.op_type,
@@ -95,7 +95,7 @@ def _node(node: onnx.NodeProto, number: int) -> Node:
 def _attribute(name: str, operator: str, attribute: onnx.AttributeProto) -> Any:
     kinds = onnx.AttributeProto
     if attribute.type in (kinds.GRAPH, kinds.GRAPHS) or attribute.ref_attr_name:
-        raise unsupported(name, f"{operator} with a graph of its own")
+        raise Unsupported(name, f"{operator} with a graph of its own")
     value = onnx.helper.get_attribute_value(attribute)
     if attribute.type == kinds.TENSOR:
         return np.asarray(numpy_helper.to_array(value))
@@ -106,10 +106,17 @@ def _attribute(name: str, operator: str, attribute: onnx.AttributeProto) -> Any:
     return value
 
 
-def unsupported(node: str, what: str) -> Refused:
-    """The refusal of something that no target can say."""
-    return Refused(
-        "ExportUnsupported",
-        f"node '{node}' is {what}, which exports do not know: leave the export out of "
-        "spec.optimization.exports, or replace the operator in the model",
-    )
+class Unsupported(Refused):
+    """Something that no target can say.
+
+    Attributes:
+        what: it in words: the node, and what it is.
+    """
+
+    def __init__(self, node: str, what: str) -> None:
+        self.what = f"node '{node}' is {what}"
+        super().__init__(
+            "ExportUnsupported",
+            f"{self.what}, which exports do not know: leave the export out of "
+            "spec.optimization.exports, or replace the operator in the model",
+        )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from slipway_optimizer.arrays import Array
 from slipway_optimizer.export import host
 from slipway_optimizer.export.arguments import Arguments, at, known_numbers
-from slipway_optimizer.export.program import Node, unsupported
+from slipway_optimizer.export.program import Node, Unsupported
 from slipway_optimizer.export.spatial import (
     Window,
     nearest_is_floor,
@@ -107,7 +107,7 @@ def conv_transpose(node: Node, arguments: Arguments) -> Last:
     data, kernel, groups = last(arguments[0]), arguments[1], node.get("group", 1)
     rank = len(data.shape) - 2
     if rank > 2 or any(d != 1 for d in node.get("dilations", (1,))):
-        raise unsupported(node.name, "ConvTranspose with dilations, or of three axes")
+        raise Unsupported(node.name, "ConvTranspose with dilations, or of three axes")
     sizes = dimensions(data)[1:-1]
     kernel_shape = kernel.shape[2:]
     before, after, added = transposed_padding(node, kernel_shape, sizes)
@@ -146,7 +146,7 @@ def average_pool(node: Node, arguments: Arguments) -> Last:
     data = last(arguments[0])
     shape = _pool_window(node, data)
     if shape.ceil:
-        raise unsupported(node.name, "AveragePool with ceil_mode")
+        raise Unsupported(node.name, "AveragePool with ceil_mode")
     padded, padding = _padded(node, data, shape, fill=0)
     include = bool(node.get("count_include_pad"))
     if padding == "SAME" and include:
@@ -160,13 +160,13 @@ def average_pool(node: Node, arguments: Arguments) -> Last:
 
 def _pool_window(node: Node, data: Any) -> Window:
     if len(node.outputs) > 1 or any(d != 1 for d in node.get("dilations", (1,))):
-        raise unsupported(node.name, f"{node.operator} with indices or dilations")
+        raise Unsupported(node.name, f"{node.operator} with indices or dilations")
     sizes = dimensions(data)[1:-1]
     shape = window(node, node.get("kernel_shape"), sizes)
     if not shape.ceil:
         return shape
     if any(not isinstance(size, int) for size in sizes):
-        raise unsupported(node.name, f"{node.operator} with ceil_mode on open sizes")
+        raise Unsupported(node.name, f"{node.operator} with ceil_mode on open sizes")
     after = []
     for size, k, s, b, a in zip(
         sizes, shape.kernel, shape.strides, shape.before, shape.after, strict=True
@@ -200,7 +200,7 @@ def batch_norm(node: Node, arguments: Arguments) -> Any:
     """A factor and a summand per channel, computed here."""
     held = [array_of(value) for value in arguments[1:5]]
     if any(array is None for array in held):
-        raise unsupported(node.name, "BatchNormalization with computed statistics")
+        raise Unsupported(node.name, "BatchNormalization with computed statistics")
     scale, bias, mean, variance = (np.asarray(array, np.float64) for array in held)
     factor = scale / np.sqrt(variance + node.get("epsilon", 1e-5))
     data = arguments[0]
@@ -237,7 +237,7 @@ def resize(node: Node, arguments: Arguments) -> Last:
     """Resize of pictures: nearest by whole factors, bilinear."""
     data = last(arguments[0])
     if len(data.shape) != 4:
-        raise unsupported(node.name, "Resize of other than pictures")
+        raise Unsupported(node.name, "Resize of other than pictures")
     sizes, whole = _resized(node, arguments, dimensions(data)[1:3])
     default = "asymmetric" if node.operator == "Upsample" else "half_pixel"
     mode = node.get("mode", "nearest")
@@ -245,7 +245,7 @@ def resize(node: Node, arguments: Arguments) -> Last:
     shape = tf.stack([tf.cast(size, tf.int32) for size in sizes])
     if mode == "nearest":
         if not nearest_is_floor(node, whole=whole):
-            raise unsupported(node.name, f"Resize to nearest, {where}, by fractions")
+            raise Unsupported(node.name, f"Resize to nearest, {where}, by fractions")
         return Last(tf.raw_ops.ResizeNearestNeighbor(images=data, size=shape))
     flags = {
         "half_pixel": {"half_pixel_centers": True},
@@ -256,14 +256,14 @@ def resize(node: Node, arguments: Arguments) -> Last:
     one = where == "pytorch_half_pixel" and 1 in sizes
     fraction = where != "half_pixel" and not whole and at(arguments, 3) is None
     if mode != "linear" or flags is None or node.get("antialias") or one or fraction:
-        raise unsupported(node.name, f"Resize {mode}, {where}")
+        raise Unsupported(node.name, f"Resize {mode}, {where}")
     return Last(tf.cast(tf.raw_ops.ResizeBilinear(images=data, size=shape, **flags), data.dtype))
 
 
 def _resized(node: Node, arguments: Arguments, old: list[Any]) -> tuple[list[Any], bool]:
     """New height and width, and whether they are whole multiples of the old ones."""
     if node.get("axes") or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise unsupported(node.name, "Resize of chosen axes")
+        raise Unsupported(node.name, "Resize of chosen axes")
     sizes = known_numbers(node, arguments, 3)
     if sizes:
         new = sizes[2:]
@@ -272,15 +272,15 @@ def _resized(node: Node, arguments: Arguments, old: list[Any]) -> tuple[list[Any
     place = 1 if node.operator == "Upsample" else 2
     scales = node.get("scales") or known_numbers(node, arguments, place)
     if not scales or any(float(s) != 1.0 for s in scales[:2]):
-        raise unsupported(node.name, "Resize of other than the last axes")
+        raise Unsupported(node.name, "Resize of other than the last axes")
     whole = all(float(s).is_integer() for s in scales)
     if whole:
         return [n * int(s) for n, s in zip(old, scales[2:], strict=True)], True
     if any(not isinstance(n, int) for n in old):
-        raise unsupported(node.name, "Resize of open sizes by fractions")
+        raise Unsupported(node.name, "Resize of open sizes by fractions")
     exact = [n * s for n, s in zip(old, scales[2:], strict=True)]
     if any(size != int(size) for size in exact):
-        raise unsupported(node.name, "Resize by a scale that its sizes do not divide")
+        raise Unsupported(node.name, "Resize by a scale that its sizes do not divide")
     return [int(size) for size in exact], False
 
 
@@ -299,7 +299,7 @@ def depth_to_space(node: Node, arguments: Arguments) -> Last:
 def space_to_depth(node: Node, arguments: Arguments) -> Last:
     """SpaceToDepth, DCR."""
     if node.get("mode", "DCR") != "DCR":
-        raise unsupported(node.name, "SpaceToDepth CRD")
+        raise Unsupported(node.name, "SpaceToDepth CRD")
     return Last(tf.nn.space_to_depth(last(arguments[0]), node.get("blocksize")))
 
 

@@ -14,7 +14,7 @@ from slipway_optimizer.export.arguments import (
     split_sizes,
     whole_shape,
 )
-from slipway_optimizer.export.program import Node, unsupported
+from slipway_optimizer.export.program import Node, Unsupported
 from slipway_optimizer.export.tensorflow_values import (
     Last,
     channels_last,
@@ -109,7 +109,7 @@ def cut(node: Node, arguments: Arguments) -> Any:
             to_the_end = known and (end <= -host.END or (size is not None and end < -size))
         if step < 0 and isinstance(start, int) and (size is None or start >= size):
             if start < host.END and start != -1 and size is None:
-                raise unsupported(node.name, "Slice backwards on an open size")
+                raise Unsupported(node.name, "Slice backwards on an open size")
             start = None if start != -1 else -1  # noqa: PLW2901 - read once
         elif isinstance(start, int) and size is not None:
             start = max(start, -size)  # noqa: PLW2901 - read once
@@ -154,7 +154,7 @@ def gather_nd(node: Node, arguments: Arguments) -> Any:
 def scatter_nd(node: Node, arguments: Arguments) -> Any:
     """ScatterND that replaces."""
     if node.get("reduction", "none") != "none":
-        raise unsupported(node.name, "ScatterND with a reduction")
+        raise Unsupported(node.name, "ScatterND with a reduction")
     data, places, updates = (tensor(value) for value in arguments)
     return tf.tensor_scatter_nd_update(data, places, updates)
 
@@ -184,9 +184,9 @@ def pad(node: Node, arguments: Arguments) -> Any:
     by_axis = {axis % rank: (pads[n], pads[half + n]) for n, axis in enumerate(axes)}
     pairs = [by_axis.get(axis, (0, 0)) for axis in range(rank)]
     if any(isinstance(p, int) and p < 0 for pair in pairs for p in pair):
-        raise unsupported(node.name, "Pad that cuts")
+        raise Unsupported(node.name, "Pad that cuts")
     if mode not in ("constant", "reflect"):
-        raise unsupported(node.name, f"Pad {mode}")
+        raise Unsupported(node.name, f"Pad {mode}")
     held = known_numbers(node, arguments, 2)
     fill = held[0] if held else node.get("value", 0.0)
     if isinstance(value, Last):

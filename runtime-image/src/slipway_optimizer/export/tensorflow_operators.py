@@ -11,7 +11,7 @@ from slipway_optimizer.export import host
 from slipway_optimizer.export import tensorflow_layers as layers
 from slipway_optimizer.export import tensorflow_moves as moves
 from slipway_optimizer.export.arguments import Arguments, Operator, at
-from slipway_optimizer.export.program import Node, dtype_of, unsupported
+from slipway_optimizer.export.program import Node, Unsupported, dtype_of
 from slipway_optimizer.export.tensorflow_values import (
     Last,
     Weight,
@@ -145,7 +145,7 @@ def _reduce(work: Callable[..., Any]) -> Operator:
 def _arg(work: Callable[..., Any]) -> Operator:
     def run(node: Node, arguments: Arguments) -> Any:
         if node.get("select_last_index"):
-            raise unsupported(node.name, f"{node.operator} of the last index")
+            raise Unsupported(node.name, f"{node.operator} of the last index")
         axis = node.get("axis", 0)
         found = work(tensor(arguments[0]), axis=axis, output_type=tf.int64)
         return tf.expand_dims(found, axis) if node.get("keepdims", 1) else found

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 
 from slipway_optimizer.export.arguments import Arguments, Operator, at, known_numbers
-from slipway_optimizer.export.program import Node, unsupported
+from slipway_optimizer.export.program import Node, Unsupported
 from slipway_optimizer.export.spatial import (
     Window,
     nearest_is_floor,
@@ -68,7 +68,7 @@ def conv_transpose(node: Node, arguments: Arguments) -> torch.Tensor:
 def max_pool(node: Node, arguments: Arguments) -> Any:
     """MaxPool without indices."""
     if len(node.outputs) > 1:
-        raise unsupported(node.name, "MaxPool with indices")
+        raise Unsupported(node.name, "MaxPool with indices")
     data = tensor(arguments[0])
     shape = window(node, node.get("kernel_shape"), data.shape[2:])
     if shape.padded:
@@ -84,7 +84,7 @@ def average_pool(node: Node, arguments: Arguments) -> torch.Tensor:
     data = tensor(arguments[0])
     shape = window(node, node.get("kernel_shape"), data.shape[2:])
     if shape.ceil:
-        raise unsupported(node.name, "AveragePool with ceil_mode")
+        raise Unsupported(node.name, "AveragePool with ceil_mode")
     rank, channels = len(shape.kernel), data.shape[1]
     ones = torch.ones((1, 1, *shape.kernel), dtype=data.dtype)
     conv = partial(_CONV[rank], stride=shape.strides, dilation=shape.dilations)
@@ -134,7 +134,7 @@ def resize(node: Node, arguments: Arguments) -> torch.Tensor:
     if mode == "nearest":
         whole = bool(scales) and all(float(s).is_integer() for s in scales or ())
         if not nearest_is_floor(node, whole=whole):
-            raise unsupported(node.name, f"Resize to nearest, {where}, by fractions")
+            raise Unsupported(node.name, f"Resize to nearest, {where}, by fractions")
         return F.interpolate(data, sizes, scales, mode="nearest")
     names = {("linear", 3): "linear", ("linear", 4): "bilinear", ("cubic", 4): "bicubic"}
     name = names.get((mode, data.dim()))
@@ -142,10 +142,10 @@ def resize(node: Node, arguments: Arguments) -> torch.Tensor:
     odd = bool(node.get("antialias")) or (mode == "cubic" and _cubic(node) != -0.75)
     odd |= where == "pytorch_half_pixel" and 1 in (sizes or ())
     if name is None or where not in corners or odd:
-        raise unsupported(node.name, f"Resize {mode}, {where}")
+        raise Unsupported(node.name, f"Resize {mode}, {where}")
     if scales and corners[where]:  # torch would align by the scale, ONNX does by the sizes
         if not all(float(scale).is_integer() for scale in scales):
-            raise unsupported(node.name, f"Resize {mode}, {where}, by fractions")
+            raise Unsupported(node.name, f"Resize {mode}, {where}, by fractions")
         pairs = zip(data.shape[2:], scales, strict=True)
         sizes, scales = [size * int(scale) for size, scale in pairs], None
     return F.interpolate(data, sizes, scales, mode=name, align_corners=corners[where])
@@ -165,11 +165,11 @@ def _resize_to(node: Node, arguments: Arguments) -> tuple[list[Any] | None, list
     scales = node.get("scales") or known_numbers(node, arguments, place)
     sizes = known_numbers(node, arguments, 3)
     if node.get("axes") or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise unsupported(node.name, "Resize of chosen axes")
+        raise Unsupported(node.name, "Resize of chosen axes")
     if sizes:
         return sizes[2:], None
     if not scales or any(float(s) != 1.0 for s in scales[:2]):
-        raise unsupported(node.name, "Resize of other than the last axes")
+        raise Unsupported(node.name, "Resize of other than the last axes")
     return None, [float(s) for s in scales[2:]]
 
 
@@ -187,7 +187,7 @@ def depth_to_space(node: Node, arguments: Arguments) -> torch.Tensor:
 def space_to_depth(node: Node, arguments: Arguments) -> torch.Tensor:
     """SpaceToDepth, DCR."""
     if node.get("mode", "DCR") != "DCR":
-        raise unsupported(node.name, "SpaceToDepth CRD")
+        raise Unsupported(node.name, "SpaceToDepth CRD")
     data, block = tensor(arguments[0]), node.get("blocksize")
     rows, channels, height, width = data.shape
     parts = data.reshape(rows, channels, height // block, block, width // block, block)

@@ -12,7 +12,7 @@ from slipway_optimizer.export.arguments import (
     split_sizes,
     whole_shape,
 )
-from slipway_optimizer.export.program import Node, unsupported
+from slipway_optimizer.export.program import Node, Unsupported
 from slipway_optimizer.export.torch_values import tensor
 
 
@@ -77,7 +77,7 @@ def cut(node: Node, arguments: Arguments) -> torch.Tensor:
             if step == -1 and start in (-1, data.shape[axis] - 1) and end < -data.shape[axis]:
                 data = data.flip(axis)
                 continue
-            raise unsupported(node.name, "Slice backwards in part")
+            raise Unsupported(node.name, "Slice backwards in part")
         cuts = [slice(None)] * data.dim()
         to_the_end = isinstance(end, int) and end >= host.END
         cuts[axis] = slice(start, None if to_the_end else end, step)
@@ -110,14 +110,14 @@ def gather_nd(node: Node, arguments: Arguments) -> torch.Tensor:
     """GatherND."""
     data, places = tensor(arguments[0]), tensor(arguments[1])
     if node.get("batch_dims"):
-        raise unsupported(node.name, "GatherND with batch_dims")
+        raise Unsupported(node.name, "GatherND with batch_dims")
     return data[tuple(places[..., n] for n in range(places.shape[-1]))]
 
 
 def scatter_nd(node: Node, arguments: Arguments) -> torch.Tensor:
     """ScatterND that replaces."""
     if node.get("reduction", "none") != "none":
-        raise unsupported(node.name, "ScatterND with a reduction")
+        raise Unsupported(node.name, "ScatterND with a reduction")
     data, places, updates = (tensor(value) for value in arguments)
     places = tuple(places[..., n] for n in range(places.shape[-1]))
     return data.index_put(places, updates)
@@ -151,7 +151,7 @@ def pad(node: Node, arguments: Arguments) -> torch.Tensor:
         flat = flat[:-2]
     names = {"edge": "replicate", "reflect": "reflect"}
     if mode not in names:
-        raise unsupported(node.name, f"Pad {mode}")
+        raise Unsupported(node.name, f"Pad {mode}")
     return F.pad(data, flat, mode=names[mode])
 
 
@@ -185,7 +185,7 @@ def cumulative_sum(node: Node, arguments: Arguments) -> torch.Tensor:
     """CumSum."""
     axis = (known_numbers(node, arguments, 1) or [0])[0]
     if node.get("exclusive") or node.get("reverse"):
-        raise unsupported(node.name, "CumSum exclusive or reversed")
+        raise Unsupported(node.name, "CumSum exclusive or reversed")
     data = tensor(arguments[0])
     return torch.cumsum(data, dim=axis).to(data.dtype)
 
@@ -200,7 +200,7 @@ def triangle(node: Node, arguments: Arguments) -> torch.Tensor:
 def one_hot(node: Node, arguments: Arguments) -> torch.Tensor:
     """OneHot."""
     if node.get("axis", -1) != -1:
-        raise unsupported(node.name, "OneHot inside")
+        raise Unsupported(node.name, "OneHot inside")
     depth = (known_numbers(node, arguments, 1) or [1])[0]
     depth = int(depth) if isinstance(depth, float) else depth
     places, (off, on) = tensor(arguments[0]).to(torch.int64), tensor(arguments[2])

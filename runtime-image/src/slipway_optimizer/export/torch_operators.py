@@ -14,7 +14,7 @@ from slipway_optimizer.export import host
 from slipway_optimizer.export import torch_layers as layers
 from slipway_optimizer.export import torch_moves as moves
 from slipway_optimizer.export.arguments import Arguments, Operator, at
-from slipway_optimizer.export.program import Node, unsupported
+from slipway_optimizer.export.program import Node, Unsupported
 from slipway_optimizer.export.torch_values import kind_of, tensor
 
 
@@ -101,7 +101,7 @@ def _mean(data: torch.Tensor, *, dim: Any, keepdim: bool) -> torch.Tensor:
 def _arg(work: Callable[..., torch.Tensor]) -> Operator:
     def run(node: Node, arguments: Arguments) -> torch.Tensor:
         if node.get("select_last_index"):
-            raise unsupported(node.name, f"{node.operator} of the last index")
+            raise Unsupported(node.name, f"{node.operator} of the last index")
         axis, keep = node.get("axis", 0), bool(node.get("keepdims", 1))
         return work(tensor(arguments[0]), dim=axis, keepdim=keep)
 

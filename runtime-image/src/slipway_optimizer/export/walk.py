@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from slipway_optimizer.export import host
-from slipway_optimizer.export.program import Node, Program, unsupported
+from slipway_optimizer.export.program import Node, Program, Unsupported
 
 Operator = Callable[[Node, Sequence[Any]], Any]
 
@@ -40,7 +40,7 @@ def run(
     for node in program.nodes:
         arguments = [_require(values[name]) if name else None for name in node.inputs]
         _require_inference(node, arguments)
-        results = _one(node, arguments, operators, shape_of)
+        results = step(node, arguments, operators, shape_of)
         absent = [_Absent(node)] * (len(node.outputs) - len(results))
         values |= dict(zip(node.outputs, [*results, *absent], strict=False))
     for tensor in program.signature.outputs:
@@ -57,7 +57,7 @@ class _Absent:
 
 def _require(value: Any) -> Any:
     if isinstance(value, _Absent):
-        raise unsupported(value.node.name, f"{value.node.operator} with a further output")
+        raise Unsupported(value.node.name, f"{value.node.operator} with a further output")
     return value
 
 
@@ -66,15 +66,20 @@ def _require_inference(node: Node, arguments: Sequence[Any]) -> None:
     mode = arguments[2] if node.operator == "Dropout" and len(arguments) > 2 else None
     trains = mode is not None and not (host.is_host(mode) and not mode.any())
     if trains or node.get("training_mode"):
-        raise unsupported(node.name, f"{node.operator} in training mode")
+        raise Unsupported(node.name, f"{node.operator} in training mode")
 
 
-def _one(
+def step(
     node: Node,
-    arguments: list[Any],
+    arguments: Sequence[Any],
     operators: Mapping[str, Operator],
     shape_of: Callable[[Any], Sequence[Any]],
 ) -> list[Any]:
+    """What one node makes: on the host where all it reads is there, else by the target.
+
+    Raises:
+        Unsupported: neither knows it.
+    """
     if node.operator == "Shape":
         held = arguments[0]
         sizes = held.shape if host.is_host(held) else shape_of(held)
@@ -86,7 +91,7 @@ def _one(
             return [found]
     operator = operators.get(node.operator)
     if operator is None:
-        raise unsupported(node.name, node.operator)
+        raise Unsupported(node.name, node.operator)
     results = operator(node, arguments)
     return results if isinstance(results, list) else [results]
 

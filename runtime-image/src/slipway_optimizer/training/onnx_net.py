@@ -1,6 +1,6 @@
 """ONNX messages to a ``Net`` and back. An owner file of onnx."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -73,11 +73,14 @@ def _op(node: onnx.NodeProto) -> Op:
             "NotTrainable",
             f"node '{node.name}' ({node.op_type}) is control flow, which cannot be trained",
         )
-    plain = {
-        name: numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-        for name, value in attributes.items()
-    }
+    plain = {name: _plain(value) for name, value in attributes.items()}
     return Op(node.op_type, node.name, tuple(node.input), tuple(node.output), plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _node(op: Op) -> onnx.NodeProto:

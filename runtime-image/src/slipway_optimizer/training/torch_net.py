@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from slipway_optimizer.arrays import Array, Arrays
+from slipway_optimizer.export import host, walk
+from slipway_optimizer.export.program import Node, Unsupported
+from slipway_optimizer.export.torch_operators import OPERATORS
+from slipway_optimizer.export.torch_values import tensor
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.training.net import Net, trained
-from slipway_optimizer.training.torch_ops import OPERATORS
 
 Tensor = Any
 _LEAST_SCALE: Final = 1e-8
@@ -42,20 +45,19 @@ class TorchNet(torch.nn.Module):  # type: ignore[misc] # torch has no types here
             Refused: ``NotTrainable`` for an operator that has no counterpart here.
         """
         super().__init__()
-        unknown = sorted({op.kind for op in net.ops} - set(OPERATORS))
+        unknown = sorted({op.kind for op in net.ops} - {*OPERATORS, "Shape"})
         if unknown:
-            raise Refused(
-                "NotTrainable",
-                f"the model uses {', '.join(unknown)}, which cannot be trained here: leave out "
-                "training, distillation and structured pruning, or train it in its framework",
-            )
+            raise _not_trainable(f"the model uses {', '.join(unknown)}")
         self.net = net
+        self._nodes = tuple(
+            Node(op.name, op.kind, op.inputs, op.outputs, dict(op.attributes)) for op in net.ops
+        )
         self._names = {name: f"w{n}" for n, name in enumerate(trained(net))}
         for name, slot in self._names.items():
             values = torch.from_numpy(net.weights[name].copy())
             self.register_parameter(slot, torch.nn.Parameter(values))
         self._fixed = {
-            name: torch.from_numpy(value.copy())
+            name: value if value.size <= host.MOST else torch.from_numpy(value.copy())
             for name, value in net.weights.items()
             if name not in self._names
         }
@@ -76,19 +78,24 @@ class TorchNet(torch.nn.Module):  # type: ignore[misc] # torch has no types here
         return {name: self.parameter(name).detach().numpy().copy() for name in self._names}
 
     def forward(self, feed: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
-        """Compute the wanted tensors."""
-        asked = set(wanted)
-        held: dict[str, Tensor] = dict(self._fixed)
+        """Compute the wanted tensors.
+
+        Raises:
+            Refused: ``NotTrainable`` for a way of using an operator that is not known here.
+        """
+        held: dict[str, Any] = dict(self._fixed)
         held.update({name: self._weight(name) for name in self._names})
         for name, value in feed.items():
             held[name] = self._rounded(name, value)
-        for op in self.net.ops:
-            given = [held[name] if name else None for name in op.inputs]
-            made = OPERATORS[op.kind](given, op.attributes)
-            for name, value in zip(op.outputs, made if isinstance(made, tuple) else (made,),
-                                   strict=False):  # fmt: skip
+        for node in self._nodes:
+            given = [held[name] if name else None for name in node.inputs]
+            try:
+                made = walk.step(node, given, OPERATORS, _sizes)
+            except Unsupported as error:
+                raise _not_trainable(error.what) from error
+            for name, value in zip(node.outputs, made, strict=False):
                 held[name] = self._rounded(name, value)
-        return {name: held[name] for name in asked}
+        return {name: tensor(held[name]) for name in set(wanted)}
 
     def _weight(self, name: str) -> Tensor:
         value, rounding = self.parameter(name), self.rounding
@@ -103,14 +110,27 @@ class TorchNet(torch.nn.Module):  # type: ignore[misc] # torch has no types here
         zeros = torch.zeros_like(scales, dtype=torch.int32)
         return torch.fake_quantize_per_channel_affine(value, scales, zeros, axis, -limit, limit)
 
-    def _rounded(self, name: str, value: Tensor) -> Tensor:
+    def _rounded(self, name: str, value: Any) -> Any:
         """Through 8 bits and back; gradients pass as if nothing had been rounded."""
         if self.rounding is None or name not in self.rounding.ranges:
             return value
         least, greatest = self.rounding.ranges[name]
         least, greatest = min(least, 0.0), max(greatest, 0.0)
         scale = max((greatest - least) / 255, _LEAST_SCALE)
+        value = tensor(value)
         return torch.fake_quantize_per_tensor_affine(value, scale, round(-least / scale), 0, 255)
+
+
+def _sizes(value: Tensor) -> list[int]:
+    return list(value.shape)
+
+
+def _not_trainable(what: str) -> Refused:
+    return Refused(
+        "NotTrainable",
+        f"{what}, which cannot be trained here: leave out training, distillation and structured "
+        "pruning, or train it in its framework",
+    )
 
 
 def feed_of(inputs: Arrays, rows: Any) -> dict[str, Tensor]:
