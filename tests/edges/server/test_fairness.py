@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import statistics
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -53,16 +52,20 @@ async def greedy(server: Server, turns: float, model: str = "m") -> AsyncIterato
             await asyncio.wait(tasks)
 
 
-async def latencies(
-    server: Server, turns: float, *, name: str = "m", count: int = 12
-) -> list[float]:
+async def overtaken(
+    server: Server, turns: float, codes: Counter[str], *, name: str = "m", count: int = 12
+) -> float:
+    """How many answers the greedy one gets before a request of somebody else has its own: median.
+
+    Not a time: on a busy machine everything takes longer.
+    """
     found = []
     for _ in range(count):
-        start = time.perf_counter()
+        before = codes["OK"]
         status, body, _ = await asyncio.to_thread(server.infer, [turns, 0.0], name=name)
         assert status == 200, body
-        found.append(time.perf_counter() - start)
-    return found
+        found.append(codes["OK"] - before)
+    return statistics.median(found)
 
 
 async def test_a_connection_with_too_many_calls_starves_no_other(tmp_path: Path) -> None:
@@ -72,8 +75,7 @@ async def test_a_connection_with_too_many_calls_starves_no_other(tmp_path: Path)
         async with greedy(server, turns) as codes:
             while not codes["RESOURCE_EXHAUSTED"]:  # noqa: ASYNC110 - a count, no event
                 await asyncio.sleep(0.01)
-            took = await latencies(server, turns)
-        assert statistics.median(took) < RUN * QUEUE / 4  # the queue alone takes four times that
+            assert await overtaken(server, turns, codes) < QUEUE / 4
         assert codes["OK"] > 0
 
 
@@ -83,9 +85,8 @@ async def test_a_model_with_too_many_requests_starves_no_other(tmp_path: Path) -
     models = {"m": tmp_path / "slow.onnx", "fast": tmp_path / "fast.onnx"}
     with serving(models=models) as server:
         turns = await asyncio.to_thread(turns_of, server, 5 * RUN)
-        async with greedy(server, turns):
+        async with greedy(server, turns) as codes:
             while server.metric(ServerMetric.QUEUED, model="m") < QUEUE:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
-            took = await latencies(server, 1.0, name="fast", count=30)
+            assert await overtaken(server, 1.0, codes, name="fast", count=30) <= 2
             assert server.metric(ServerMetric.QUEUED, model="m") > QUEUE
-        assert statistics.median(took) < 5 * RUN  # not even one run of the other model
