@@ -49,13 +49,13 @@ class Framework:
         return WorkerResult.model_validate_json((folder / "result.json").read_text())
 
 
-def framework(name: str, tmp_path_factory: pytest.TempPathFactory) -> Framework:
-    """The environment of that name, with its models made."""
+def bare(name: str, tmp_path_factory: pytest.TempPathFactory) -> Framework:
+    """The environment of that name, without models."""
     if name not in os.environ.get(VARIABLE, "").split(","):
         pytest.skip(f"make test-conversions FRAMEWORKS={name} runs this")
     folder = tmp_path_factory.mktemp(name)
     sources = (REPOSITORY / "operator" / "src", REPOSITORY / "runtime-image" / "src")
-    found = Framework(
+    return Framework(
         name,
         folder,
         {
@@ -63,9 +63,16 @@ def framework(name: str, tmp_path_factory: pytest.TempPathFactory) -> Framework:
             "HOME": str(folder),
             "PYTHONPATH": os.pathsep.join(map(str, sources)),
             "OMP_NUM_THREADS": "2",
+            "OMP_WAIT_POLICY": "PASSIVE",  # other processes share the CPUs
         },
     )
-    found.run(str(Path(__file__).with_name(f"make_{name}.py")), str(folder), cwd=folder)
+
+
+def framework(name: str, tmp_path_factory: pytest.TempPathFactory) -> Framework:
+    """The environment of that name, with its models made."""
+    found = bare(name, tmp_path_factory)
+    maker = Path(__file__).with_name(f"make_{name}.py")
+    found.run(str(maker), str(found.models), cwd=found.models)
     return found
 
 

@@ -44,7 +44,6 @@ from slipway_optimizer.worker import TIMED_OUT, WorkerResult, WorkerTask, run_is
 
 _BUILD_SHARE: Final = 0.6  # of the budget; measuring has the rest
 _TRAINING_SHARE: Final = 0.8  # of what is left; writing and looking have the rest
-_LONGEST_TRAINING: Final = 0.8 * _TIMEOUT
 _SCREEN_ROWS: Final = 32
 _SCREEN_SECONDS: Final = 0.4
 _LABELLED_TARGET_DB: Final = 25.0  # the labels decide the rest
@@ -269,7 +268,7 @@ class _Search:
             rows=str(self._lessons_file),
             judged=self.ground.output,
             task=self.job.request.validation.task,
-            seconds=min(_LONGEST_TRAINING, _TRAINING_SHARE * self._left / max(1, waiting)),
+            seconds=_TRAINING_SHARE * min(patience(self._left), self._left / max(1, waiting)),
         )
 
     @property
