@@ -231,7 +231,7 @@ def confirm(
 
 
 def _time(bench: Bench, files: Sequence[tuple[Facts, str]], seconds: float) -> tuple[Facts, ...]:
-    models = [Model(bench.folder / file, threads=bench.threads) for _, file in files]
+    models = _models(bench, files)
     watch = measure.Stopwatch(seconds * len(models))
     times = measure.latencies(models, _feeds(bench), watch)
     return tuple(
@@ -252,19 +252,35 @@ def time_batches(
     bench: Bench, files: Sequence[tuple[Facts, str]], *, batched: bool
 ) -> tuple[Facts, ...]:
     """The facts with rows a second: as many rows at once as the model takes, up to 8."""
-    rows = min(_MOST_BATCH, rows_of(bench.rows.inputs)) if batched else 1
-    models = [Model(bench.folder / file, threads=bench.threads) for _, file in files]
+    rows, feed = _batch(bench, batched=batched)
+    models = _models(bench, files)
     watch = measure.Stopwatch(bench.seconds_each * _SHORT * len(models))
-    feed = take(bench.rows.inputs, slice(0, rows))
     times = measure.latencies(models, [feed], watch)
     return tuple(
-        replace(
-            facts,
-            throughput=rows / (t.p50_ms / 1e3),
-            throughput_upper=t.upper,
-        )
+        replace(facts, throughput=rows / (t.p50_ms / 1e3), throughput_upper=t.upper)
         for (facts, _), t in zip(files, times, strict=True)
     )
+
+
+def describe_batches(
+    bench: Bench, files: Sequence[tuple[Facts, str]], *, batched: bool
+) -> tuple[Facts, ...]:
+    """The same for the report only, where nothing is decided by it: roughly, without a bound."""
+    rows, feed = _batch(bench, batched=batched)
+    seconds = measure.rough(_models(bench, files), feed, measure.Stopwatch(0))
+    return tuple(
+        facts if facts.throughput is not None else replace(facts, throughput=rows / each)
+        for (facts, _), each in zip(files, seconds, strict=True)
+    )
+
+
+def _batch(bench: Bench, *, batched: bool) -> tuple[int, Arrays]:
+    rows = min(_MOST_BATCH, rows_of(bench.rows.inputs)) if batched else 1
+    return rows, take(bench.rows.inputs, slice(0, rows))
+
+
+def _models(bench: Bench, files: Sequence[tuple[Facts, str]]) -> list[Model]:
+    return [Model(bench.folder / file, threads=bench.threads) for _, file in files]
 
 
 class _Variant:

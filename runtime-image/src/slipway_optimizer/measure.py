@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from slipway_optimizer.ratios import Latency, rounds_for, summarise
 from slipway_optimizer.session import Model
 
 _WARMUP: Final = 3
+_FEW: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ def latencies(models: Sequence[Model], feeds: Sequence[Arrays], watch: Stopwatch
         for column in columns[number % len(columns) :] + columns[: number % len(columns)]:
             times[number, column] = _time(models[column], feed, watch)
     return [summarise(times[:, 0], times[:, column]) for column in columns]
+
+
+def rough(models: Sequence[Model], feed: Arrays, watch: Stopwatch) -> list[float]:
+    """Median seconds of a few runs in turn: for people to read, too few to decide by."""
+    rounds = [[_time(model, feed, watch) for model in models] for _ in range(1 + _FEW)]
+    return [median(times) for times in zip(*rounds[1:], strict=True)]  # the first warms up
 
 
 def _time(model: Model, feed: Arrays, watch: Stopwatch) -> float:

@@ -1,7 +1,9 @@
 """Measures what was built, judges it, and looks closely at the pick until it stays the pick."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from slipway.api.quantity import parse_decimal, parse_duration
@@ -13,6 +15,7 @@ from slipway_optimizer.bench import (
     Baseline,
     Bench,
     confirm,
+    describe_batches,
     measure_baseline,
     measure_variant,
     seconds_per_row,
@@ -238,8 +241,10 @@ class Trial:
         scaling = examine.by_threads(path, rows, most=most, seconds=self._effort * _LOAD_SECONDS)
         chosen = [f for f in (outcome.baseline.facts, *outcome.variants) if f.name in wanted]
         files = self._with_files(chosen)
-        batches = time_batches(self._bench, files, batched=outcome.baseline.batched)
-        more = {f.name: self._priced(self._weighed(f)) for f in batches}
+        batches = describe_batches(self._bench, files, batched=outcome.baseline.batched)
+        self._feeds_to_weigh()
+        with ThreadPoolExecutor(min(len(batches), self._bench.test_threads)) as pool:
+            more = {f.name: self._priced(f) for f in pool.map(self._weighed, batches)}
         return replace(
             outcome,
             baseline=replace(outcome.baseline, facts=more[BASELINE]),
@@ -253,13 +258,10 @@ class Trial:
         """With memory, load time and compressed size, found in a process of its own."""
         if facts.memory_bytes is not None:
             return facts
-        scratch = self._job.work.scratch
-        scratch.mkdir(parents=True, exist_ok=True)
-        feeds = scratch / "weigh.npz"
-        save_npz(feeds, take(self._bench.rows.inputs, slice(0, _WEIGH_ROWS)))
         source = str(self._bench.folder / self._files[facts.name])
-        task = WorkerTask(action="weigh", source=source, target="", feeds=str(feeds))
-        threads = self._bench.threads
+        feeds = str(self._feeds_to_weigh())
+        task = WorkerTask(action="weigh", source=source, target="", feeds=feeds)
+        scratch, threads = self._job.work.scratch, self._bench.threads
         try:
             result = run_isolated(task, scratch=scratch, threads=threads, timeout=_WEIGH_TIMEOUT)
         except Refused as error:
@@ -271,6 +273,14 @@ class Trial:
             load_ms=float(result.figures["load_ms"]),
             gzip_bytes=int(result.figures["gzip_bytes"]),
         )
+
+    def _feeds_to_weigh(self) -> Path:
+        """Some rows, written once: children read them at the same time."""
+        feeds = self._job.work.scratch / "weigh.npz"
+        if not feeds.exists():
+            feeds.parent.mkdir(parents=True, exist_ok=True)
+            save_npz(feeds, take(self._bench.rows.inputs, slice(0, _WEIGH_ROWS)))
+        return feeds
 
     def _priced(self, facts: Facts) -> Facts:
         prices = self._job.request.validation.prices
