@@ -8,9 +8,10 @@ from collections.abc import Callable
 def on_interrupt(act: Callable[[], object]) -> None:
     """Call ``act`` in the running loop whenever SIGINT or SIGTERM comes.
 
-    Every program that owns processes or connections takes its signals this way. Python's own way,
-    a ``KeyboardInterrupt`` from wherever the loop is, can hit between taking a callback from the
-    queue and running it: a task's wake-up is lost, and ``asyncio.run`` waits for it for ever.
+    Programs that own processes take their signals this way. Python's own way, a second
+    ``KeyboardInterrupt`` from wherever the loop is, was seen to leave ``asyncio.run`` waiting for
+    ever: most likely it hits between taking a callback from the queue and running it, and a task's
+    wake-up is lost.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
