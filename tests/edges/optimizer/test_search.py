@@ -73,15 +73,14 @@ def test_throughput_is_measured_where_it_decides(job: JobRunner, tmp_path: Path)
     assert report.reason == "NumericOnly"
 
 
-@pytest.mark.parametrize(("names", "times"), [(("a",), 0), (("a", "b"), 1)])
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
 def test_a_pick_is_timed_anew_only_when_it_was_chosen_among_several(
     job: JobRunner,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     names: tuple[str, ...],
-    times: int,
 ) -> None:
-    """The best of several readings is partly luck."""
+    """The best of several readings is partly luck: a worse second one may pass the pick on."""
     dynamic = {"mode": "Dynamic", "perChannel": True}
     candidates = [{"name": name, "quantization": dynamic} for name in names]
     save(tmp_path / "m.onnx", tower(RANDOM, width=WIDTH, layers=LAYERS, spiked=None))
@@ -97,8 +96,11 @@ def test_a_pick_is_timed_anew_only_when_it_was_chosen_among_several(
 
     assert isinstance(report, JobReport)
     assert report.artifact is not None
-    assert report.artifact.variant in names
-    assert capsys.readouterr().out.count("against fp32 once more") == times
+    pick = report.artifact.variant
+    said = capsys.readouterr().out
+    anew = [name for name in names if f"time {name} against fp32 once more" in said]
+    assert (pick in anew) == (len(names) > 1)
+    assert said.count("against fp32 once more") == len(anew)  # nobody twice
 
 
 def test_what_the_budget_does_not_hold_is_not_measured_and_said(
