@@ -39,7 +39,7 @@ async def _measure(folder: Path, restarts: int) -> int:
     await http.start()
     await rpc.start()
     process, http.target, rpc.target = await replica(pod)
-    clients, began = Clients(http.port, rpc.port), time.monotonic()
+    clients, began = Clients(http.port, rpc.port, transparent=False), time.monotonic()
     done, ends = 0, list[int]()
     try:
         while done < restarts and not clients.failures:

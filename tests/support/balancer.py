@@ -1,4 +1,4 @@
-"""A balancer of connections, and clients behind it that retry nothing."""
+"""A balancer of connections, and clients behind it that retry nothing that a server has seen."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import contextlib
 import grpc
 
 from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
+from tests.support.waiting import until
 
 BODY = b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2]}]}'
 HEAD = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % len(BODY)
@@ -55,16 +56,38 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class Clients:
-    """Clients behind balancers: HTTP kept or not, and gRPC. No client retries."""
+    """Clients behind balancers: HTTP kept or not, and gRPC. No client retries.
 
-    def __init__(self, http_port: int, grpc_port: int) -> None:
+    gRPC's own transparent retries are of calls that no server has seen: its client tells its
+    threads of a GOAWAY in its own time, and a call that one of them opens meanwhile never leaves.
+    """
+
+    def __init__(self, http_port: int, grpc_port: int, *, transparent: bool = True) -> None:
+        """Begin.
+
+        Args:
+            http_port: where HTTP is asked for.
+            grpc_port: where gRPC is asked for.
+            transparent: whether gRPC's transparent retries are on, as they are unless a user
+                turns them off.
+        """
         self.answered = {"http": 0, "kept": 0, "grpc": 0}
         self.failures: list[str] = []
         self._stop = asyncio.Event()
+        self._transparent = transparent
         self._tasks = [
             *(asyncio.create_task(self._http(http_port, kept=bool(n % 2))) for n in range(6)),
             *(asyncio.create_task(self._grpc(grpc_port)) for _ in range(3)),
         ]
+
+    async def answers(self, count: int) -> None:
+        """Wait until each kind has so many more, or one failed."""
+        before = dict(self.answered)
+        await until(
+            lambda: (
+                self.failures or all(self.answered[kind] >= before[kind] + count for kind in before)
+            )
+        )
 
     async def stop(self) -> None:
         """End them."""
@@ -102,14 +125,17 @@ class Clients:
         request = pb.ModelInferRequest(model_name="m", raw_input_contents=[bytes(8)])
         request.inputs.add(name="x", datatype="FP32", shape=[1, 2])
         message = request.SerializeToString()
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", int(self._transparent)),
+        ]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
                 "/inference.GRPCInferenceService/ModelInfer"
             )
             while not self._stop.is_set():
                 try:
-                    await call(message, timeout=10)
+                    await call(message, timeout=60)
                     self.answered["grpc"] += 1
                 except grpc.aio.AioRpcError as error:
                     self.failures.append(f"gRPC: {error.code()} {error.details()}")

@@ -15,7 +15,7 @@ async def replica(pod: Pod) -> tuple[asyncio.subprocess.Process, int, int]:
     env = pod.env | {
         "SLIPWAY_HTTP_PORT": str(http_port),
         "SLIPWAY_GRPC_PORT": str(grpc_port),
-        "SLIPWAY_DRAIN_SECONDS": "0.5",
+        "SLIPWAY_DRAIN_SECONDS": "2",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "slipway_server",

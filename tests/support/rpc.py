@@ -166,7 +166,7 @@ class Client:
 
     async def frame(self) -> h2.Frame:
         """The next frame."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             head = await self._reader.readexactly(frames.HEAD_SIZE)
             high, low, kind, flags, stream = frames.HEAD.unpack(head)
             return h2.Frame(kind, flags, stream, await self._reader.readexactly(high << 8 | low))
@@ -205,7 +205,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """Everything until the server ends the connection."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             try:
                 return await self._reader.read()
             except ConnectionError:

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until(look: Callable[[], T], *, seconds: float = 20.0) -> T:
+async def until(look: Callable[[], T], *, seconds: float = 60.0) -> T:
     """What ``look`` returns once it is true.
 
     Raises:
@@ -21,7 +21,7 @@ async def until(look: Callable[[], T], *, seconds: float = 20.0) -> T:
     return found
 
 
-async def until_async(look: Callable[[], Awaitable[T]], *, seconds: float = 20.0) -> T:
+async def until_async(look: Callable[[], Awaitable[T]], *, seconds: float = 60.0) -> T:
     """The same for a coroutine function."""
     end = time.monotonic() + seconds
     while not (found := await look()):

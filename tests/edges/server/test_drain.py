@@ -9,6 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from slipway.api.v1alpha1.predictor import Concurrency
 from slipway.contract import ServerMetric
 from tests.support.balancer import Balancer, Clients
@@ -19,7 +21,7 @@ from tests.support.server import Server, serving
 
 def test_a_drain_finishes_what_runs_and_tells_everybody(tmp_path: Path) -> None:
     pod = Pod.of(SLOW, tmp_path)
-    env = pod.env | {"SLIPWAY_DRAIN_SECONDS": "1"}
+    env = pod.env | {"SLIPWAY_DRAIN_SECONDS": "2"}
     with serving(env=env) as server, contextlib.ExitStack() as stack:
         turns = turns_of(server, 2.0)
         kept = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
@@ -45,13 +47,13 @@ def test_a_drain_finishes_what_runs_and_tells_everybody(tmp_path: Path) -> None:
 def test_the_grace_period_is_kept_even_with_work_left(tmp_path: Path) -> None:
     pod = Pod.of(SLOW, tmp_path)
     with serving(env=pod.env | {"SLIPWAY_GRACE_SECONDS": "1"}) as server:
-        turns = turns_of(server, 20.0)
+        turns = turns_of(server, 120.0)
         threading.Thread(target=_quietly, args=(server, turns), daemon=True).start()
         while not server.metric(ServerMetric.INFLIGHT):
             time.sleep(0.01)
         start = time.perf_counter()
         assert server.terminate() == 0
-        assert time.perf_counter() - start < 5.0
+        assert time.perf_counter() - start < 25.0
 
 
 def _quietly(server: Server, turns: float) -> None:
@@ -61,28 +63,29 @@ def _quietly(server: Server, turns: float) -> None:
         return
 
 
+# Old connections end anyway; with the great age nothing but the drain ends one.
+@pytest.mark.parametrize(("age", "replacements"), [(1, 2), (600, 1)])
 async def test_no_request_fails_while_servers_are_replaced_behind_a_balancer(
-    tmp_path: Path,
+    tmp_path: Path, age: int, replacements: int
 ) -> None:
-    # Old connections end anyway; with the great age nothing but the drain ends one.
-    for age, replacements in ((1, 2), (600, 1)):
-        pod = Pod.of(GOOD, tmp_path, concurrency=Concurrency(max_connection_age_seconds=age))
-        http_balancer, grpc_balancer = Balancer(), Balancer()
-        await http_balancer.start()
-        await grpc_balancer.start()
-        process, http_balancer.target, grpc_balancer.target = await replica(pod)
-        clients = Clients(http_balancer.port, grpc_balancer.port)
-        for _ in range(replacements):
-            following, http_port, grpc_port = await replica(pod)
-            process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.2)  # the balancer learns of it later than the server
-            http_balancer.target, grpc_balancer.target = http_port, grpc_port
-            assert await process.wait() == 0
-            process = following
-        await clients.stop()
+    pod = Pod.of(GOOD, tmp_path, concurrency=Concurrency(max_connection_age_seconds=age))
+    http_balancer, grpc_balancer = Balancer(), Balancer()
+    await http_balancer.start()
+    await grpc_balancer.start()
+    process, http_balancer.target, grpc_balancer.target = await replica(pod)
+    clients = Clients(http_balancer.port, grpc_balancer.port)
+    await clients.answers(20)
+    for _ in range(replacements):
+        following, http_port, grpc_port = await replica(pod)
         process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)  # the balancer learns of it later than the server
+        http_balancer.target, grpc_balancer.target = http_port, grpc_port
         assert await process.wait() == 0
-        await http_balancer.stop()
-        await grpc_balancer.stop()
-        assert clients.failures == []
-        assert min(clients.answered.values()) > 50, clients.answered
+        process = following
+        await clients.answers(20)
+    await clients.stop()
+    process.kill()
+    await process.wait()
+    await http_balancer.stop()
+    await grpc_balancer.stop()
+    assert clients.failures == []

@@ -180,6 +180,6 @@ async def test_a_browser_or_curl_is_told_what_the_port_speaks() -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens soon."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - of several objects, none with an event
             await asyncio.sleep(0.005)

