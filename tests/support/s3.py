@@ -113,7 +113,7 @@ def running_s3(port: int | None = None) -> Iterator[S3Server]:
             )
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def program() -> Path:
@@ -145,7 +145,7 @@ def _log(folder: str) -> Iterator[int]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", endpoint: str, log: Path) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if process.poll() is not None:
             raise RuntimeError(f"versitygw ended: {log.read_text()[-800:]}")
         try:

@@ -49,7 +49,7 @@ def state(cluster: RunningCluster, name: str) -> Object:
 async def get(address: str, path: str, port: int = 8080) -> int:
     def ask() -> int:
         try:
-            with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             error.close()
@@ -179,7 +179,7 @@ async def test_readiness_is_lost_when_its_probe_fails(cluster: RunningCluster) -
 
 
 async def test_sigterm_lets_a_container_end_by_itself(cluster: RunningCluster) -> None:
-    made = pod("web", standin("serve", readinessProbe=PROBE))
+    made = pod("web", standin("serve", readinessProbe=PROBE), terminationGracePeriodSeconds=60)
     cluster.objects.create(merged(made, {"metadata": {"finalizers": ["test/look"]}}))
     await until(lambda: is_ready(live(cluster, "web")))
 
@@ -269,7 +269,7 @@ async def test_an_autoscaler_sees_a_busy_process(cluster: RunningCluster) -> Non
         while replicas() == 1:
             await get(pods[0]["status"]["podIP"], "/burn")
 
-    await asyncio.wait_for(load(), 20)
+    await asyncio.wait_for(load(), 60)
     assert replicas() == 2
 
 

@@ -162,7 +162,7 @@ async def test_a_client_that_leaves_ends_the_other_side_too() -> None:
         await reader.read(1)
         writer.transport.abort()
 
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), 60)
         await until(lambda: not made._halves)
 
 

@@ -74,7 +74,7 @@ class JobRunner:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=280,
             check=False,
         )
         report = parse_report(message.read_text()) if message.exists() else None

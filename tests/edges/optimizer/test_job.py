@@ -33,7 +33,6 @@ def manifest_of(report: JobReport, store: Path) -> ArtifactManifest:
     return manifest
 
 
-@pytest.mark.timeout(240)
 def test_a_convolutional_model_is_quantised_committed_and_found_again(
     magika: Path, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ def optimize(*words: object) -> "subprocess.CompletedProcess[str]":
         ],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
 

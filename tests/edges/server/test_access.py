@@ -69,7 +69,7 @@ def request_of_rows() -> bytes:
 
 
 def https_status(server: Server, context: ssl.SSLContext) -> int:
-    connection = http.client.HTTPSConnection("localhost", server.http, context=context, timeout=20)
+    connection = http.client.HTTPSConnection("localhost", server.http, context=context, timeout=60)
     with contextlib.closing(connection):
         connection.request("GET", "/v2/health/ready")
         return connection.getresponse().status
@@ -78,7 +78,7 @@ def https_status(server: Server, context: ssl.SSLContext) -> int:
 def https_answer(server: Server, context: ssl.SSLContext, *, rows: int) -> bytes:
     tensor = {"name": "x", "shape": [rows, 2], "datatype": "FP32", "data": [1.5] * 2 * rows}
     body = json.dumps({"inputs": [tensor]})
-    connection = http.client.HTTPSConnection("localhost", server.http, context=context, timeout=20)
+    connection = http.client.HTTPSConnection("localhost", server.http, context=context, timeout=60)
     with contextlib.closing(connection):
         connection.request("POST", "/v2/models/m/infer", body)
         answer = connection.getresponse()
@@ -98,7 +98,7 @@ def call(
     )
     with channel:
         infer: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(INFER)
-        return infer(request_of_rows(), metadata=tuple((metadata or {}).items()), timeout=20)
+        return infer(request_of_rows(), metadata=tuple((metadata or {}).items()), timeout=60)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -196,7 +196,7 @@ def test_a_token_is_wanted_and_followed(model: Path, tmp_path: Path, transport: 
             ready: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
                 "/grpc.health.v1.Health/Check"
             )
-            assert ready(b"", timeout=20)
+            assert ready(b"", timeout=60)
         token.write_text("second")
         wait_for(lambda: status("/v2/models/m", "Bearer second") == 200)
         assert status("/v2/models/m", "Bearer first") == 401
@@ -242,7 +242,7 @@ def test_the_access_log_has_a_line_for_each_request(model: Path, transport: str)
         lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
         for line in lines:
             assert line.pop("time").endswith("Z")
-            assert 0 <= line.pop("ms") < 5000
+            assert 0 <= line.pop("ms") < 60_000
         common = {"protocol": "http", "method": "POST", "path": path}
         assert lines == [
             common | {"code": 200, "received": len(body), "sent": size, "traceparent": PARENT},
@@ -355,7 +355,7 @@ def test_nothing_of_it_is_imported_unless_it_is_asked_for(model: Path) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -25,7 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert "Traceback" not in running.log()
 
 
-@pytest.mark.timeout(300)  # a quarter of a minute where nothing else runs
 def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     """Not asked: that every body of the right form is accepted, as no schema tells that three
     numbers are no tensor of shape [2, 2].

@@ -61,7 +61,7 @@ def replay(
     }
     command = [sys.executable, "-m", "slipway_server", "replay"]
     done = subprocess.run(
-        command, check=False, env=env, capture_output=True, text=True, timeout=100
+        command, check=False, env=env, capture_output=True, text=True, timeout=280
     )
     report = parse_report((folder / "termination-log").read_text())
     assert isinstance(report, ReplayReport | StepFailure)
