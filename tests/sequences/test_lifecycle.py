@@ -21,8 +21,8 @@ phase: Pending
 phase: Optimizing
   Normal: OptimizationStarted
 phase: Validating
-  Normal: OptimizationFinished
 phase: Progressing
+  Normal: OptimizationFinished
   Normal: DeploymentStarted
 phase: Healthy
   Normal: Promoted"""
@@ -32,8 +32,8 @@ phase: Pending
 phase: Optimizing
   Normal: OptimizationStarted
 phase: Validating
-  Normal: OptimizationFinished
 phase: Progressing
+  Normal: OptimizationFinished
   Normal: CanaryStarted
   Normal: WeightChanged
 phase: Healthy

@@ -182,8 +182,8 @@ class Simulation:
             except SlipwayError as error:
                 self.story.append(f"error: {error}")
                 return
-            again = outcome.requeue_at is not None and outcome.requeue_at <= self.clock.now()
-            if not again:
+            due = outcome.requeue_at is not None and outcome.requeue_at <= self.clock.now()
+            if not (due or outcome.writes):  # as the manager: at once after a write
                 return
 
     def _check(self) -> None:

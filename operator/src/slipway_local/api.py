@@ -68,7 +68,7 @@ class ObjectsApi:
     async def create(self, obj: Object) -> Object:
         """Create."""
         await asyncio.sleep(0)
-        return clone(self._objects.create(obj))
+        return clone(self._objects.create(obj, applied=True))
 
     async def patch(self, ref: Ref, patch: Object, *, subresource: str = "") -> Object:
         """JSON merge patch."""

@@ -108,8 +108,12 @@ class Objects:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def create(self, obj: Object) -> Object:
+    def create(self, obj: Object, *, applied: bool = False) -> Object:
         """Store a new object.
+
+        Args:
+            obj: the object.
+            applied: its fields are Slipway's, as if applied; else somebody else's.
 
         Raises:
             AlreadyExists: the name is taken.
@@ -119,7 +123,8 @@ class Objects:
         new = self._named(clone(obj))
         if new["metadata"].get("resourceVersion"):
             raise Invalid("metadata.resourceVersion must not be set on objects to be created")
-        return self._insert(new, fields.created(_owned_part(new), _keys(new)))
+        paths = frozenset(fields.values(_owned_part(new), _keys(new)))
+        return self._insert(new, Owners(applied=paths) if applied else Owners(updated=paths))
 
     def apply(self, obj: Object) -> Object:
         """Server-side apply by Slipway's field manager, by force.

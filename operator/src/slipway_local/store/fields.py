@@ -50,11 +50,6 @@ def item_key(item: Object, by: tuple[str, ...]) -> ItemKey:
     return tuple((name, item.get(name, "TCP" if name == "protocol" else None)) for name in by)
 
 
-def created(obj: Object, keys: ListKeys) -> Owners:
-    """Owners after a plain create: everything belongs to its creator."""
-    return Owners(updated=frozenset(values(obj, keys)))
-
-
 def patched(owners: Owners, before: Object, after: Object, keys: ListKeys) -> Owners:
     """Owners after a patch: who changed a field has it."""
     old, new = values(before, keys), values(after, keys)

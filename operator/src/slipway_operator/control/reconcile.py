@@ -69,6 +69,7 @@ class Reconciler:
         self._now = now
         self._namespace_uids: dict[str, str] = {}
         self._since: dict[Key, datetime | None] = {}
+        self._untold: set[Key] = set()  # the last pass acted and left the status for this one
 
     async def reconcile(self, key: Key) -> Outcome:
         """One pass.
@@ -79,6 +80,7 @@ class Reconciler:
         resource = self.resources.get(key)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             self._since.pop(key, None)
+            self._untold.discard(key)
             self._windows.forget(key)
             # A namespace of the same name may come again, with another uid and other artifacts.
             self._namespace_uids.pop(key[0], None)
@@ -128,6 +130,12 @@ class Reconciler:
             refused = stalled(observed, "ChildRefused", str(error))
             await self._store_status(key, observed.resource, refused)
             raise
+        if pending and key not in self._untold:
+            # Act, then tell: the pass that follows at once knows more, and when very many are new,
+            # what they need is made before anything is told of any.
+            self._untold.add(key)
+            return writes
+        self._untold.discard(key)
         return writes + await self._store_status(key, observed.resource, decided)
 
     def _is_due(self, action: Action) -> bool:
@@ -172,8 +180,7 @@ class Reconciler:
             case Create(object=desired):
                 self._store.put(await self._create(desired, observed.resource))
             case Apply(object=desired):
-                await self._adopt_check(desired, observed.resource)
-                self._store.put(await self._cluster.apply(with_hash(desired)))
+                self._store.put(await self._apply(with_hash(desired), observed.resource))
             case Annotate(ref=ref, key=name, value=value):
                 patch = {"metadata": {"annotations": {name: value}}}
                 self._store.put(await self._cluster.patch(ref, patch))
@@ -192,15 +199,11 @@ class Reconciler:
             self._refuse_foreign(live, resource)
             return live
 
-    async def _adopt_check(self, desired: Object, resource: Object) -> None:
-        """Never take over somebody else's object: look before the first apply."""
-        if self._store.get(ref_of(desired)) is not None:
-            return
-        try:
-            live = await self._cluster.get(ref_of(desired))
-        except NotFound:
-            return
-        self._refuse_foreign(live, resource)
+    async def _apply(self, desired: Object, resource: Object) -> Object:
+        """Create what nobody has seen yet: never an apply onto somebody else's object."""
+        if self._store.get(ref_of(desired)) is None:
+            return await self._create(desired, resource)
+        return await self._cluster.apply(desired)
 
     def _refuse_foreign(self, live: Object, resource: Object) -> None:
         if controller_uid(live) != resource["metadata"]["uid"]:

@@ -13,6 +13,7 @@ from slipway_operator.kube.cluster import Gone, Listing, WatchEvent
 from slipway_operator.kube.http import (
     APPLY,
     JSON,
+    JSON_PATCH,
     LIST_TIMEOUT,
     MERGE,
     WATCH_TIMEOUT,
@@ -20,6 +21,7 @@ from slipway_operator.kube.http import (
     Request,
 )
 from slipway_operator.kube.kinds import KINDS
+from slipway_operator.kube.ownership import as_applied
 from slipway_operator.plan.objects import Object, Ref, ref_of
 
 _WATCH_SECONDS: Final = 290
@@ -86,15 +88,41 @@ class KubeClient:
     async def apply(self, obj: Object) -> Object:
         """See ``Cluster.apply``."""
         ref = ref_of(obj)
+        path = KINDS[ref.kind].path(ref.namespace, ref.name)
+        await self._take_over(ref, path)
         request = Request(
             "PATCH",
-            KINDS[ref.kind].path(ref.namespace, ref.name),
+            path,
             f"apply {ref}",
             query=(_MANAGER, ("force", "true")),
             body=obj,
             content_type=APPLY,
         )
         return await self._write("apply", ref, request)
+
+    async def _take_over(self, ref: Ref, path: str) -> None:
+        """Make what our creation set removable by the apply that follows."""
+        self._gate()
+        try:
+            meta = (await self.get(ref))["metadata"]
+        except NotFound:
+            return
+        owners = as_applied(meta.get("managedFields") or [])
+        if owners is None:
+            return
+        body = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": owners},
+            {
+                "op": "replace",
+                "path": "/metadata/resourceVersion",
+                "value": meta["resourceVersion"],
+            },
+        ]
+        what = f"own {ref}"
+        request = Request(
+            "PATCH", path, what, query=(_MANAGER,), body=body, content_type=JSON_PATCH
+        )
+        await self._write("patch", ref, request)
 
     async def create(self, obj: Object) -> Object:
         """See ``Cluster.create``."""

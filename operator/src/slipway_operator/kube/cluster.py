@@ -59,7 +59,10 @@ class Cluster(Protocol):
         """
 
     async def apply(self, obj: Object) -> Object:
-        """Server-side apply as ``contract.FIELD_MANAGER``, by force."""
+        """Server-side apply as ``contract.FIELD_MANAGER``, by force.
+
+        What ``create`` set counts as applied: what this leaves out of that disappears too.
+        """
 
     async def create(self, obj: Object) -> Object:
         """Create.

@@ -26,6 +26,7 @@ LIST_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=3)
 WATCH_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=3, sock_read=75)
 JSON: Final = "application/json"
 MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
 
 
@@ -71,7 +72,7 @@ class Request:
     path: str
     what: str
     query: tuple[tuple[str, str], ...] = ()
-    body: Object | None = None
+    body: Object | list[Object] | None = None
     content_type: str = JSON
     timeout: aiohttp.ClientTimeout = TIMEOUT
 
@@ -186,7 +187,7 @@ class _Rest(RESTClientObject):
         return response
 
 
-def encode(body: Object) -> bytes:
+def encode(body: Object | list[Object]) -> bytes:
     """JSON exactly as Go writes it: no blanks, keys sorted, ``<>&`` escaped.
 
     The API server keeps the bytes of a ControllerRevision's ``data`` as they came, and after any

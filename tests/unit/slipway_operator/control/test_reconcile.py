@@ -27,10 +27,15 @@ async def operator_on(cluster: LocalCluster) -> Reconciler:
     found = Reconciler(
         cluster.api, store, config=config(), windows=Poller(store), now=cluster.clock.now
     )
+    await look_again(found, store, cluster)
+    return found
+
+
+async def look_again(operator: Reconciler, store: Store, cluster: LocalCluster) -> None:
+    """As reflectors do."""
     for kind in WATCHED:
         store.replace(kind, (await cluster.api.list(kind, None)).items)
-    found.resources[KEY] = await cluster.api.get(RESOURCE)
-    return found
+    operator.resources[KEY] = await cluster.api.get(RESOURCE)
 
 
 def cluster_with(*objects: Object) -> LocalCluster:
@@ -83,3 +88,30 @@ async def test_a_resource_that_is_gone_or_going_is_not_touched() -> None:
     outcome = await operator.reconcile(KEY)
     assert (outcome.requeue_at, outcome.writes) == (None, 0)
     assert list(cluster.objects.select("Service", None, "")) == []
+
+
+async def test_what_a_resource_needs_is_made_before_anything_is_told_of_it() -> None:
+    cluster = cluster_with(model_deployment())
+    operator = await operator_on(cluster)
+
+    made = await operator.reconcile(KEY)
+    untold = cluster.objects.get(RESOURCE).get("status") or {}
+    told = await operator.reconcile(KEY)
+
+    assert [len(cluster.objects.select(kind)) for kind in ("Job", "Service")] == [1, 1]
+    assert (untold.get("phase"), made.writes, told.writes) == (None, 4, 1)
+    assert cluster.objects.get(RESOURCE)["status"]["phase"] == "Pending"
+
+
+async def test_an_object_that_never_stays_as_applied_does_not_silence_the_status() -> None:
+    cluster = cluster_with(model_deployment())
+    operator = await operator_on(cluster)
+    for _ in range(2):
+        await operator.reconcile(KEY)
+    for selector in ("one", "two"):
+        cluster.objects.patch(SERVICE, {"spec": {"selector": {"meddled": selector}}}, "")
+        cluster.objects.patch(RESOURCE, {"spec": {"replicas": 7}}, "")
+        await look_again(operator, operator._store, cluster)
+        await operator.reconcile(KEY)
+    status = cluster.objects.get(RESOURCE)["status"]
+    assert status["observedGeneration"] == cluster.objects.get(RESOURCE)["metadata"]["generation"]

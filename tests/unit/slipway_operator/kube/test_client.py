@@ -188,15 +188,41 @@ async def test_what_would_be_refused_again_is_asked_once(
 ) -> None:
     async with serving(answer) as (client, server):
         with pytest.raises(SlipwayError) as caught:
-            await client.apply(JOB)
+            await client.patch(JOB_REF, {})
     assert (type(caught.value), len(server.asked)) == (error, 1)
 
 
 async def test_an_apply_is_by_force_as_slipway() -> None:
-    async with serving(web.json_response(JOB)) as (client, server):
+    async with serving(web.json_response(JOB), web.json_response(JOB)) as (client, server):
         await client.apply(JOB)
-    assert server.asked[0][2] == {"fieldManager": "slipway", "force": "true"}
-    assert (server.bodies, server.types) == ([JOB], ["application/apply-patch+yaml"])
+    assert [call[0] for call in server.asked] == ["GET", "PATCH"]
+    assert server.asked[1][2] == {"fieldManager": "slipway", "force": "true"}
+    assert (server.bodies[1:], server.types[1:]) == ([JOB], ["application/apply-patch+yaml"])
+
+
+async def test_before_the_first_apply_what_our_creation_set_becomes_ours_to_remove() -> None:
+    created = {"manager": "slipway", "operation": "Update", "fieldsV1": {"f:spec": {}}}
+    live = {**JOB, "metadata": {**JOB["metadata"], "resourceVersion": "7"}}
+    live["metadata"]["managedFields"] = [created]
+    answers = (web.json_response(live), web.json_response(live), web.json_response(JOB))
+    async with serving(*answers) as (client, server):
+        assert await client.apply(JOB) == JOB
+    assert [call[0] for call in server.asked] == ["GET", "PATCH", "PATCH"]
+    assert server.types[1:] == ["application/json-patch+json", "application/apply-patch+yaml"]
+    assert server.bodies[1] == [
+        {
+            "op": "replace",
+            "path": "/metadata/managedFields",
+            "value": [{**created, "operation": "Apply"}],
+        },
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+    ]
+
+
+async def test_what_is_not_there_is_applied_without_ado() -> None:
+    async with serving(status(404, "NotFound"), web.json_response(JOB)) as (client, server):
+        assert await client.apply(JOB) == JOB
+    assert [call[0] for call in server.asked] == ["GET", "PATCH"]
 
 
 @pytest.mark.parametrize("code", [200, 404, 409])
