@@ -19,7 +19,11 @@ from slipway_operator.plan.objects import Ref
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 POD = Ref("Pod", "default", "p")
-JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "default"}}
+JOB: dict[str, Any] = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "j", "namespace": "default"},
+}
 JOB_REF = Ref("Job", "default", "j")
 
 

@@ -25,7 +25,7 @@ def test_what_was_applied_already_joins_it() -> None:
         entry("slipway", "Apply", spec={"f:a": {}, "f:b": {"f:c": {}}}),
         entry("slipway", "Update", spec={"f:b": {"f:d": {}}}, metadata={}),
     ]
-    together = {"f:a": {}, "f:b": {"f:c": {}, "f:d": {}}}
+    together: Object = {"f:a": {}, "f:b": {"f:c": {}, "f:d": {}}}
     assert as_applied(managed) == [entry("slipway", "Apply", spec=together, metadata={})]
 
 
