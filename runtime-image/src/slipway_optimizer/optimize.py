@@ -178,6 +178,7 @@ def passed_on(options: argparse.Namespace) -> list[str]:
     words += ["--budget-seconds", str(options.budget_seconds)]
     words += [word for gate in options.gate for word in ("--gate", gate)]
     words += [word for wish in options.candidate for word in ("--candidate", wish)]
+    words += ["--allow-pickle"] if options.allow_pickle else []
     if options.threads:
         words += ["--threads", str(options.threads)]
     return words

@@ -60,8 +60,9 @@ class Model:
                 if not value.shape or len(value) != rows_of(piece):
                     raise Refused(
                         "SignatureUnsupported",
-                        f"output '{name}' has shape {list(value.shape)} for {rows_of(piece)} row: "
-                        "its first dimension must be the batch",
+                        f"output '{name}' has shape {list(value.shape)} where {rows_of(piece)} "
+                        "rows went in: export the model with outputs whose first dimension is the "
+                        "batch",
                     )
             parts.append(outputs)
         return concatenate(parts)

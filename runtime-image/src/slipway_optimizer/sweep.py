@@ -15,12 +15,14 @@ from typing import Final
 from slipway.artifacts import layout
 from slipway.artifacts.manifest import ArtifactManifest, CandidateReport
 from slipway.artifacts.table import format_table
+from slipway_optimizer.convert.kinds import Kind, is_model_folder, sniff
 
 _HEAD: Final = (
     "model", "size", "pick", "latency", "at most", "size ratio", "score", "lost", "seconds",
     "peak MB", "result",
 )  # fmt: skip
-_TAIL: Final = 200
+_ANYBODYS: Final = (".txt", ".json", ".model", ".pkl", ".pickle", ".bin")
+_MOST_SAID: Final = 1000
 _MOST_REASON: Final = 110
 
 
@@ -44,8 +46,21 @@ class Row:
 
 
 def models_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Model files below a folder, by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
+    """Models below a folder, by name: files, and folders that are one model."""
+    whole = [path for path in folder.rglob("*") if path.is_dir() and is_model_folder(path)]
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(parent in whole for parent in path.parents)
+        and (path.suffix in suffixes or _is_model(path))
+    ]
+    return sorted([*whole, *files])
+
+
+def _is_model(path: Path) -> bool:
+    """Some suffixes are anybody's: then the bytes tell."""
+    return path.suffix in _ANYBODYS and sniff(path).kind is not Kind.UNKNOWN
 
 
 def run(models: Sequence[Path], output: Path, options: Sequence[str]) -> list[Row]:
@@ -81,15 +96,20 @@ def _one(model: Path, target: Path, options: Sequence[str]) -> Row:
     found = target / layout.MANIFEST
     return Row(
         model=model,
-        size=model.stat().st_size,
+        size=_size_of(model),
         code=child.returncode,
-        said=lines[-1][-_TAIL:] if lines else "",
+        said=lines[-1][:_MOST_SAID] if lines else "",
         seconds=time.monotonic() - began,
         peak_bytes=usage.ru_maxrss * 1024,
         manifest=ArtifactManifest.model_validate_json(found.read_bytes())
         if found.exists()
         else None,
     )
+
+
+def _size_of(model: Path) -> int:
+    parts = [model] if model.is_file() else [p for p in model.rglob("*") if p.is_file()]
+    return sum(part.stat().st_size for part in parts)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -100,7 +120,7 @@ def table(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> list[str]:
     pick = _pick(row)
     start = [row.model.name, f"{row.size / 1e6:.2f} MB"]
-    end = [f"{row.seconds:.0f}", f"{row.peak_bytes / 1e6:.0f}", _result(row)]
+    end = [f"{row.seconds:.0f}", f"{row.peak_bytes / 1e6:.0f}", _cut(_result(row))]
     if pick is None:
         return [*start, "-", "-", "-", "-", "-", "-", *end]
     return [
@@ -124,9 +144,13 @@ def _pick(row: Row) -> CandidateReport | None:
 
 def _result(row: Row) -> str:
     if row.manifest is None:
-        return (row.said or f"ended with code {row.code}")[:_MOST_REASON]
+        return row.said or f"ended with code {row.code}"
     validation = row.manifest.validation
-    return f"{validation.reason}: {validation.message}"[:_MOST_REASON]
+    return f"{validation.reason}: {validation.message}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_REASON else f"{text[: _MOST_REASON - 3]}..."
 
 
 def _number(value: float | None, form: str) -> str:

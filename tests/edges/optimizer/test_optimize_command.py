@@ -118,7 +118,7 @@ def test_candidates_may_be_named_and_the_pick_cut_into_stages(tmp_path: Path) ->
         "--objective", "MinSize", "--candidate", "half:precision=FP16",
         "--candidate", "int4:mode=WeightOnly,bits=4", "--candidate", "b:precision=BF16",
         "--candidate", "thin:prune=Percentile/60", "--stages", 2, "--gate",
-        "accuracy:maxDegradation=0.05", "--price-cpu-hour", "0.04",
+        "accuracy:maxDegradation=0.05", "--price-cpu-hour", "0.04", "--budget-seconds", 600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     manifest = ArtifactManifest.model_validate_json((out / layout.MANIFEST).read_bytes())
@@ -165,13 +165,18 @@ def test_a_sweep_prints_one_line_for_each_model_whatever_it_is(small: Path, tmp_
         shutil.copyfile(small / name.replace("m.npz", "d.npz"), folder / name)
     (folder / "broken.onnx").write_bytes(b"no model")
     (folder / "readme.txt").write_text("no model either")
+    (folder / "net").mkdir()
+    (folder / "net" / "saved_model.pb").write_bytes(b"a folder is one model")
     done = optimize("--sweep", folder, "--output", tmp_path / "out", "--threads", 1)
     assert done.returncode == 0, done.stderr
     table = done.stdout[done.stdout.index("model  ") :].splitlines()
-    assert len(table) == 3
+    assert len(table) == 4
     assert "SourceCorrupt: the model file is not" in table[1]
     assert table[2].startswith("m.onnx")
     assert "GatesPassed: picked" in table[2]
+    assert table[3].startswith("net ")
+    # The table cuts a long reason, the line of the model has all of it.
+    assert "tensorflow is not installed here: pip install" in done.stdout
     assert (tmp_path / "out" / "02-m" / layout.REPORT_HTML).exists()
 
 

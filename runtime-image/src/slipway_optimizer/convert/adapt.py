@@ -11,6 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 _BATCH: Final = "batch"
+_PLAIN_OPSET: Final = 13  # for a model of ai.onnx.ml's operators alone
 _LOCALE: Final = "C.UTF-8"  # glibc has it built in; en_US, the operator's default, it has not
 
 
@@ -41,6 +42,76 @@ def label_rows(model: onnx.ModelProto) -> list[str]:
             dims[0].dim_param = _BATCH
             notes.append(f"output '{value.name}' declared 1 row for any batch: opened")
     return notes
+
+
+def drop_output(model: onnx.ModelProto, name: str) -> None:
+    """Answer without it; what computes it alone is left to ONNX Runtime to leave out."""
+    for value in [value for value in model.graph.output if value.name == name]:
+        model.graph.output.remove(value)
+
+
+def declare_rank(model: onnx.ModelProto, name: str, rank: int) -> None:
+    """Let an output have that many dimensions, all open, whatever the converter declared."""
+    for value in model.graph.output:
+        if value.name == name:
+            del value.type.tensor_type.shape.dim[:]
+            for _ in range(rank):
+                value.type.tensor_type.shape.dim.add()
+
+
+def flatten_output(model: onnx.ModelProto, name: str) -> None:
+    """One number a row, for converters that answer ``[1, rows]`` or ``[rows, 1]``."""
+    inside, shape = f"{name}_unflattened", f"{name}_rows"
+    for node in model.graph.node:
+        node.output[:] = [inside if made == name else made for made in node.output]
+    _rename_uses(model.graph, name, inside)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), shape))
+    node = helper.make_node("Reshape", [inside, shape], [name], name=f"{name}_flatten")
+    model.graph.node.append(node)
+    declare_rank(model, name, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainScores:
+    """What a ZipMap told.
+
+    Attributes:
+        output: its name, a tensor [rows, classes] now.
+        classes: the label of each index.
+    """
+
+    output: str
+    classes: tuple[int | str, ...]
+
+    @property
+    def note(self) -> str:
+        """For people."""
+        count = len(self.classes)
+        return f"output '{self.output}' was a map a row (ZipMap): a tensor [rows, {count}] now"
+
+
+def plain_scores(model: onnx.ModelProto) -> PlainScores | None:
+    """Take off ZipMap, scikit-learn's default: it answers maps, which no protocol carries."""
+    for value in model.graph.output:
+        node = next((n for n in model.graph.node if value.name in n.output), None)
+        if node is None or node.op_type != "ZipMap":
+            continue
+        held = {attribute.name: attribute for attribute in node.attribute}
+        classes: tuple[int | str, ...] = ()
+        if "classlabels_strings" in held:
+            classes = tuple(text.decode() for text in held["classlabels_strings"].strings)
+        elif "classlabels_int64s" in held:
+            classes = tuple(held["classlabels_int64s"].ints)
+        name = f"{value.name}_plain"
+        plain = helper.make_node("Identity", [node.input[0]], [value.name], name=name)
+        model.graph.node.remove(node)
+        model.graph.node.append(plain)
+        shape = [_BATCH, len(classes) or None]
+        value.CopyFrom(helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, shape))
+        if not any(o.domain in ("", "ai.onnx") for o in model.opset_import):
+            model.opset_import.append(helper.make_opsetid("", _PLAIN_OPSET))
+        return PlainScores(value.name, classes)
+    return None
 
 
 def batch_first(model: onnx.ModelProto) -> list[str]:

@@ -16,6 +16,7 @@ from slipway_optimizer.failures import Refused
 from slipway_optimizer.session import Model
 
 _OPSET: Final = 15  # the newest that onnxmltools writes
+_RAW: Final = ("rank:", "binary:logitraw")  # the converter takes them for probabilities
 
 
 def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
@@ -34,9 +35,10 @@ def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
     else:
         booster = _XgBoost(_opened(found, _open_xgboost))
     rows = tabular.numeric_rows(order.dataset, booster.features)
+    expected = booster.predict(rows)
     target.write_bytes(_to_onnx(booster))
     answers = Model(target, threads=1).run_rows({INPUT: rows}, batch=1)
-    return _compare(booster.predict(rows), answers)
+    return _compare(expected, answers)
 
 
 class _XgBoost:
@@ -51,6 +53,7 @@ class _XgBoost:
                 "scikit-learn, or use gbtree",
             )
         booster.feature_names = None  # the converter wants f0, f1, ...
+        self._raw = config["objective"]["name"].startswith(_RAW)
         self.booster, self.features = booster, int(booster.num_features())
 
     def predict(self, rows: Array) -> Array:
@@ -62,6 +65,8 @@ class _XgBoost:
     def to_onnx(self, inputs: Any) -> Any:
         from onnxmltools import convert_xgboost
 
+        if self._raw:  # the sum of the leaves is the answer, as for a plain regression
+            self.booster.set_param({"objective": "reg:squarederror"})
         return convert_xgboost(self.booster, initial_types=inputs, target_opset=_OPSET)
 
 

@@ -117,12 +117,23 @@ def sniff(path: Path) -> Sniffed:
     return Sniffed(_protobuf(path, head), path)
 
 
-def _folder(path: Path) -> Sniffed:
+def is_model_folder(path: Path) -> bool:
+    """Whether a folder as a whole is one model: a SavedModel, or one of Hugging Face."""
+    return _folder_kind(path) is not None
+
+
+def _folder_kind(path: Path) -> Kind | None:
     if (path / "saved_model.pb").is_file():
-        return Sniffed(Kind.SAVED_MODEL, path)
-    safetensors = sorted(path.glob("*.safetensors"))
-    if (path / "config.json").is_file() and safetensors:
-        return Sniffed(Kind.HUGGING_FACE, path)
+        return Kind.SAVED_MODEL
+    if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+        return Kind.HUGGING_FACE
+    return None
+
+
+def _folder(path: Path) -> Sniffed:
+    kind = _folder_kind(path)
+    if kind is not None:
+        return Sniffed(kind, path)
     onnx = sorted(path.rglob("*.onnx"))
     chosen = [p for p in onnx if p.name == "model.onnx"] or onnx
     if len(chosen) == 1:

@@ -1,5 +1,6 @@
 """ONNX files: read with their external data, checked, and made fit for rows and batches."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +30,11 @@ def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
     Raises:
         Refused: as ``graph.load_with_data`` and ``graph.signature_of``; ``ConversionDiffers``.
     """
-    notes, size = _take(source, target)
+    taken = _take(source, target)
+    size, notes = taken.size, taken.notes
+    known = Conversion({}, taken.classes, taken.output, notes)
     if size is None:
-        return Conversion({}, notes=notes)
+        return known
     freed = _free(target, size, dataset)
     if freed is None and size > 1:
         raise Refused(
@@ -40,26 +43,42 @@ def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
             "opened: export it with a dynamic first dimension",
         )
     if freed is None:
-        return Conversion({}, notes=notes)
+        return known
     opened = f"batch size {size} opened: equal answers for batches of 1 and more"
-    return Conversion(freed, notes=(*notes, opened))
+    return replace(known, figures=freed, notes=(*notes, opened))
 
 
-def _take(source: Path, target: Path) -> tuple[tuple[str, ...], int | None]:
-    """Write the adapted model; what was changed, and its fixed batch size, if it has one.
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What was changed, the fixed batch size, if it has one, and what a ZipMap told."""
+
+    notes: tuple[str, ...]
+    size: int | None
+    classes: tuple[int | str, ...] | None = None
+    output: str | None = None
+
+
+def _take(source: Path, target: Path) -> _Taken:
+    """Write the adapted model.
 
     The model leaves memory on return: what follows runs it twice.
     """
     model, outside = graph.load_with_data(source)
     notes = [f"{outside} bytes of external data taken into the file"] if outside else []
     notes += adapt.portable_text(model)
+    scores = adapt.plain_scores(model)
+    if scores is not None:
+        notes.append(scores.note)
     notes += adapt.label_rows(model)
     notes += adapt.batch_first(model)
     size = adapt.fixed_batch(model)
     if size is None:
         graph.signature_of(model)
     graph.save(model, target)
-    return tuple(notes), size
+    if scores is None:
+        return _Taken(tuple(notes), size)
+    usual = scores.classes == tuple(range(len(scores.classes)))
+    return _Taken(tuple(notes), size, None if usual else scores.classes, scores.output)
 
 
 def _free(target: Path, size: int, dataset: Path | None) -> dict[str, float | int | str] | None:

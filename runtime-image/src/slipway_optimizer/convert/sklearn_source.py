@@ -6,6 +6,7 @@ difference is a failure.
 """
 
 import importlib
+import itertools
 import pickle
 import sys
 import warnings
@@ -14,23 +15,37 @@ from typing import Any, Final
 
 import numpy as np
 
+from slipway_optimizer.arrays import Array
 from slipway_optimizer.convert import adapt, tabular
 from slipway_optimizer.convert.kinds import Kind, Sniffed
 from slipway_optimizer.convert.order import Conversion, ConvertOrder
-from slipway_optimizer.convert.tabular import INPUT
+from slipway_optimizer.convert.tabular import INPUT, LABEL_OUTPUT, SCORES_OUTPUT
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.session import Model
 
-_OPSETS: Final = {"": 17, "ai.onnx.ml": 3}
+_OPSETS: Final = (17, 21)  # the second for converters that need newer operators (KNNImputer)
+_ML_OPSET: Final = 3
 # Plain data holders that skops does not list among its own; they run nothing when loaded.
 _TRUSTED: Final = frozenset(
     {
-        "sklearn.tree._tree.Tree",
+        "numpy.dtype",  # SimpleImputer and OneHotEncoder keep theirs
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",  # of Stacking and Voting
+        # Functions that score columns while fitting; predictions do not call them.
+        *(
+            f"sklearn.feature_selection._univariate_selection.{name}"
+            for name in ("chi2", "f_classif", "f_regression")
+        ),
     }
 )
+_TRUSTED_MODULES: Final = ("sklearn.metrics._dist_metrics.", "sklearn._loss.")
 
 
 def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
@@ -60,14 +75,30 @@ def convert_estimator(estimator: Any, target: Path, dataset: Path | None) -> Con
         )
     if words is not None:
         rows = tabular.text_rows(dataset, words)
-        target.write_bytes(_to_onnx(estimator, None))
-        answers = Model(target, threads=1).run_rows({INPUT: rows}, batch=64)
-        return tabular.compare(estimator, rows[:, 0].tolist(), answers)
-    assert isinstance(features, int)
-    rows = tabular.numeric_rows(dataset, features)
-    target.write_bytes(_to_onnx(estimator, features))
+        asked: Any = rows[:, 0].tolist()
+    else:
+        assert isinstance(features, int)
+        asked = rows = tabular.numeric_rows(dataset, features)
+    _write(estimator, target, None if words is not None else features, (rows[:2], asked[:2]))
     answers = Model(target, threads=1).run_rows({INPUT: rows}, batch=64)
-    return tabular.compare(estimator, rows, answers)
+    return tabular.compare(estimator, asked, answers)
+
+
+def _write(estimator: Any, target: Path, features: int | None, pair: tuple[Array, Any]) -> None:
+    """With one answer a row; ``pair``: two rows as the model and as the estimator take them."""
+    model = _to_onnx(estimator, features)
+    adapt.portable_text(model)
+    if hasattr(estimator, "classes_"):
+        rank = np.ndim(estimator.predict(pair[1]))
+        if rank > 1:  # several labels a row
+            adapt.declare_rank(model, LABEL_OUTPUT, rank)
+        if isinstance(estimator.classes_, list):  # then the scores lie label by label
+            adapt.drop_output(model, SCORES_OUTPUT)
+        target.write_bytes(model.SerializeToString())
+        made = Model(target, threads=1).run({INPUT: pair[0]})[LABEL_OUTPUT]
+        if rank == 1 and made.ndim > 1 and made.size == len(pair[0]):
+            adapt.flatten_output(model, LABEL_OUTPUT)
+    target.write_bytes(model.SerializeToString())
 
 
 def _vocabulary(estimator: Any) -> list[str] | None:
@@ -84,11 +115,12 @@ def _load(found: Sniffed, order: ConvertOrder) -> Any:
     import skops.io as sio
 
     try:
-        unknown = sorted(set(sio.get_untrusted_types(file=found.path)) - _TRUSTED)
+        listed = sio.get_untrusted_types(file=found.path)
+        unknown = [name for name in sorted(listed) if not _is_trusted(name)]
         if not unknown or order.allow_pickle:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # another sklearn version: the comparison judges
-                return sio.load(found.path, trusted=[*sorted(_TRUSTED), *unknown])
+                return sio.load(found.path, trusted=listed)
     except Exception as error:  # skops raises what its parsers happen to raise
         raise Refused(
             "SourceCorrupt", "the model file is not readable as skops: write it with skops.io.dump"
@@ -98,6 +130,10 @@ def _load(found: Sniffed, order: ConvertOrder) -> Any:
         f"the skops file holds types that may run code when loaded ({', '.join(unknown)[:200]}): "
         "use scikit-learn's own estimators, or set spec.model.allowPickle if you trust the file",
     )
+
+
+def _is_trusted(name: str) -> bool:
+    return name in _TRUSTED or name.startswith(_TRUSTED_MODULES)
 
 
 def unpickle(found: Sniffed) -> Any:
@@ -124,30 +160,38 @@ def unpickle(found: Sniffed) -> Any:
         ) from error
 
 
-def _to_onnx(estimator: Any, features: int | None) -> bytes:
+def _to_onnx(estimator: Any, features: int | None) -> Any:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
     _register_boosters()
     _register_histograms()
+    _register_linear_svc()
     kind = StringTensorType([None, 1]) if features is None else FloatTensorType([None, features])
-    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = to_onnx(
-                estimator, initial_types=[(INPUT, kind)], options=options, target_opset=_OPSETS
-            )
-    except Exception as error:  # converters raise anything
-        words = (str(error).strip().splitlines() or [""])[0]
-        raise Refused(
-            "ConversionFailed",
-            f"skl2onnx cannot convert {type(estimator).__name__}: {words[:200]}; export it to ONNX "
-            "yourself, or choose another estimator",
-        ) from error
-    adapt.portable_text(model)
-    written: bytes = model.SerializeToString()
-    return written
+    for part in (estimator, *(step for _, step in getattr(estimator, "steps", ()))):
+        if hasattr(part, "flatten_transform"):  # VotingClassifier's: predictions never ask for it
+            part.flatten_transform = False
+    plain = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    failure: Exception | None = None
+    # Some converters have no such option, and say so only when they are given it.
+    for opset, options in itertools.product(_OPSETS, (plain, None) if plain else (None,)):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return to_onnx(
+                    estimator,
+                    initial_types=[(INPUT, kind)],
+                    options=options,
+                    target_opset={"": opset, "ai.onnx.ml": _ML_OPSET},
+                )
+        except Exception as error:  # noqa: BLE001 - converters raise anything
+            failure = error
+    words = (str(failure).strip().splitlines() or [""])[0]
+    raise Refused(
+        "ConversionFailed",
+        f"skl2onnx cannot convert {type(estimator).__name__}: {words[:200]}; export it to ONNX "
+        "yourself, or choose another estimator",
+    ) from failure
 
 
 class _Lists:
@@ -200,6 +244,27 @@ def _register_histograms() -> None:
             if kind == "Classifier"
             else None,
         )
+
+
+def _register_linear_svc() -> None:
+    """A pipeline hands ZipMap's option down, which its converter does not know."""
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common._registration import get_converter, get_shape_calculator
+    from sklearn.svm import LinearSVC
+
+    alias = "SklearnLinearSVC"
+    update_registered_converter(
+        LinearSVC,
+        f"Slipway{alias}",
+        get_shape_calculator(alias),
+        _with_lists(get_converter(alias)),
+        options={
+            "zipmap": [True, False, "columns"],
+            "nocl": [True, False],
+            "output_class_labels": [False, True],
+            "raw_scores": [True, False],
+        },
+    )
 
 
 def _register_boosters() -> None:

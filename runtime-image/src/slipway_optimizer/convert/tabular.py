@@ -84,6 +84,8 @@ def compare(estimator: Estimator, rows: Any, answers: Arrays) -> Conversion:
         (output,) = answers
         return Conversion(numbers(predicted, answers[output], output), output=output)
     labels = answers[LABEL_OUTPUT]
+    if predicted.ndim > 1:
+        return _compare_many(estimator, rows, predicted, labels)
     predict_proba = getattr(estimator, "predict_proba", None)
     expected = None if predict_proba is None else np.asarray(predict_proba(rows))
     differs = labels.astype(np.str_) != predicted.astype(np.str_)
@@ -92,11 +94,7 @@ def compare(estimator: Estimator, rows: Any, answers: Arrays) -> Conversion:
     differing = int(differs.sum())
     figures: dict[str, float | int | str] = {"rows": len(labels), "labels_differing": differing}
     if differing:
-        raise Refused(
-            "ConversionDiffers",
-            f"the converted model answers {differing} of {len(labels)} rows with another label "
-            "than the estimator: it is not served",
-        )
+        raise _differs(differing, len(labels))
     if expected is None:
         return Conversion(figures, output=LABEL_OUTPUT)
     scores = answers[SCORES_OUTPUT]
@@ -107,6 +105,45 @@ def compare(estimator: Estimator, rows: Any, answers: Arrays) -> Conversion:
         return Conversion(figures, output=LABEL_OUTPUT)  # SVC's votes and probabilities may differ
     usual = classes == tuple(range(len(classes)))
     return Conversion(figures, None if usual else classes, SCORES_OUTPUT)
+
+
+def _compare_many(estimator: Estimator, rows: Any, predicted: Array, labels: Array) -> Conversion:
+    """The same for several labels a row: the labels are what is judged.
+
+    Raises:
+        Refused: ``ConversionDiffers``, with the count.
+    """
+    wrong = labels.astype(np.str_) != predicted.astype(np.str_)
+    predict_proba = getattr(estimator, "predict_proba", None)
+    if predict_proba is not None:
+        wrong &= ~_undecided(predict_proba(rows))
+    differing = int(wrong.any(axis=1).sum())
+    if differing:
+        raise _differs(differing, len(labels))
+    return Conversion({"rows": len(labels), "labels_differing": 0}, output=LABEL_OUTPUT)
+
+
+def _undecided(probabilities: Any) -> Array:
+    """Where the estimator finds two answers equally probable.
+
+    Args:
+        probabilities: [rows, labels] of each label, or for each label an array [rows, classes].
+    """
+    if isinstance(probabilities, list):
+        best = [np.sort(each, axis=1)[:, -2:] for each in probabilities]
+        close = [(two[:, -1] - two[:, 0] <= TOLERANCE) & (two.shape[1] > 1) for two in best]
+        undecided: Array = np.stack(close, axis=1)
+        return undecided
+    near: Array = np.abs(np.asarray(probabilities) - 0.5) <= TOLERANCE
+    return near
+
+
+def _differs(differing: int, rows: int) -> Refused:
+    return Refused(
+        "ConversionDiffers",
+        f"the converted model answers {differing} of {rows} rows with another label than the "
+        "estimator, so it is not served: choose another estimator, or export it to ONNX yourself",
+    )
 
 
 def _tied(expected: Array, classes: Array, one: Array, other: Array) -> Array:
@@ -136,6 +173,7 @@ def numbers(expected: Array, answer: Array, name: str) -> dict[str, float | int 
         raise Refused(
             "ConversionDiffers",
             f"output '{name}' of the converted model is off by {worst:.2g} in row {row}, at most "
-            f"{TOLERANCE} is accepted: it is not served",
+            f"{TOLERANCE} is accepted, so it is not served: train with a standard objective, or "
+            "export it to ONNX yourself",
         )
     return {"rows": len(answer), "max_difference": worst, "tolerance": TOLERANCE}

@@ -29,7 +29,12 @@ def details(path: Path) -> Details:
     if outside:
         facts["external data"] = f"{outside} bytes"
     fixed = adapt.fixed_batch(model)
-    notes = [*adapt.label_rows(model), *adapt.batch_first(model)]
+    scores = adapt.plain_scores(model)
+    notes = [
+        *([scores.note] if scores else []),
+        *adapt.label_rows(model),
+        *adapt.batch_first(model),
+    ]
     control = [name for name in _CONTROL if name in operators]
     if control:
         notes.append(f"has control flow ({', '.join(control)}), which quantisers leave as it is")

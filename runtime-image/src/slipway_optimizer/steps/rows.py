@@ -133,6 +133,8 @@ def _generated(model: Model, signature: Signature) -> Arrays:
         try:
             answers = model.run_rows(rows)
         except Refused as error:
+            if error.reason == "SignatureUnsupported":
+                raise  # no other rows would help
             failure = failure or error
             continue
         finite = _finite_rows(answers)

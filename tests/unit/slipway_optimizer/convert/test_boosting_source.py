@@ -42,6 +42,8 @@ def trained_xgboost(objective: str, **more: Any) -> Any:
         ("multi:softprob", {"num_class": 3}, "probabilities"),
         ("multi:softmax", {"num_class": 3}, "label"),
         ("reg:squarederror", {}, "variable"),
+        ("rank:pairwise", {}, "variable"),
+        ("binary:logitraw", {}, "variable"),
     ],
 )
 def test_xgboost_answers_as_before(

@@ -265,3 +265,32 @@ def test_one_row_for_any_batch_is_a_slip_of_a_converter(tmp_path: Path) -> None:
     )
     assert taken(tmp_path, model).notes == ("output 'label' declared 1 row for any batch: opened",)
     assert shapes(tmp_path / "out.onnx")["label"] == (-1,)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [([0, 1, 2], None), ([3, 5, 7], (3, 5, 7)), (["a", "b", "c"], ("a", "b", "c"))],
+)
+def test_a_map_a_row_becomes_a_tensor(
+    labels: list[Any], classes: tuple[Any, ...] | None, tmp_path: Path
+) -> None:
+    """scikit-learn's converters answer a map a row unless they are told otherwise."""
+    texts = isinstance(labels[0], str)
+    held = {"classlabels_strings" if texts else "classlabels_int64s": labels}
+    model = classifier()
+    model.graph.node.append(
+        helper.make_node("ZipMap", ["p"], ["scores"], domain="ai.onnx.ml", **held)
+    )
+    key = TensorProto.STRING if texts else TensorProto.INT64
+    row = helper.make_map_type_proto(key, helper.make_tensor_type_proto(FLOAT, []))
+    maps = helper.make_value_info("scores", helper.make_sequence_type_proto(row))
+    model.graph.output[0].CopyFrom(maps)
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    found = taken(tmp_path, model)
+    note = "output 'scores' was a map a row (ZipMap): a tensor [rows, 3] now"
+    assert found == Conversion({}, classes, "scores", (note,))
+    assert shapes(tmp_path / "out.onnx")["scores"] == (-1, 3)
+    rows = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    save(tmp_path / "plain.onnx", classifier())
+    expected = answers(tmp_path / "plain.onnx", x=rows)["p"]
+    assert answers(tmp_path / "out.onnx", x=rows)["scores"].tolist() == expected.tolist()

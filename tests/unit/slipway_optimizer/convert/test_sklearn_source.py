@@ -10,9 +10,21 @@ import pytest
 import skops.io
 from lightgbm import LGBMClassifier
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.linear_model import LogisticRegression, SGDClassifier, TweedieRegressor
+from sklearn.multiclass import OneVsOneClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -55,8 +67,17 @@ def saved(folder: Path, estimator: Any) -> Path:
         HistGradientBoostingClassifier(max_iter=3),
         SGDClassifier(),
         make_pipeline(StandardScaler(), LogisticRegression()),
+        LinearSVC(),
+        make_pipeline(StandardScaler(), LinearSVC()),
+        QuadraticDiscriminantAnalysis(),
+        OneVsOneClassifier(LogisticRegression()),
+        KNeighborsClassifier(),
+        CalibratedClassifierCV(LinearSVC()),
+        VotingClassifier([("a", LogisticRegression()), ("b", QuadraticDiscriminantAnalysis())]),
+        make_pipeline(SimpleImputer(), SelectKBest(k=2), LogisticRegression()),
+        make_pipeline(KNNImputer(), LogisticRegression()),
     ],
-    ids=lambda e: type(e).__name__,
+    ids=lambda e: "-".join(type(s[1]).__name__ for s in getattr(e, "steps", [("", e)])),
 )
 def test_a_classifier_answers_as_before(estimator: Any, tmp_path: Path) -> None:
     estimator.fit(ROWS, LABELS)
@@ -64,6 +85,30 @@ def test_a_classifier_answers_as_before(estimator: Any, tmp_path: Path) -> None:
     assert found.figures["labels_differing"] == 0
     labels = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["label"]
     assert labels.tolist() == estimator.predict(ROWS).tolist()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MLPClassifier((8,), max_iter=500, tol=1e-2),
+        RandomForestClassifier(5),
+        MultiOutputClassifier(LogisticRegression()),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_several_labels_a_row_are_answered_as_before(estimator: Any, tmp_path: Path) -> None:
+    estimator.fit(ROWS, (ROWS[:, :2] > 0).astype(int))
+    found = converted(saved(tmp_path, estimator))
+    assert (found.figures["labels_differing"], found.output) == (0, "label")
+    signature = graph.signature_of(graph.load(tmp_path / "m.onnx"))
+    assert signature.outputs[0].shape == (DYNAMIC, DYNAMIC)
+    labels = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["label"]
+    assert labels.tolist() == estimator.predict(ROWS).tolist()
+
+
+def test_a_regressor_with_a_loss_of_scikit_learn_s_own_is_trusted(tmp_path: Path) -> None:
+    estimator = TweedieRegressor(power=0).fit(ROWS, ROWS[:, 0])
+    assert float(converted(saved(tmp_path, estimator)).figures["max_difference"]) < 1e-5
 
 
 def test_a_histogram_regressor_answers_as_before(tmp_path: Path) -> None:

@@ -107,3 +107,42 @@ def test_generated_texts_are_of_known_words() -> None:
     texts = text_rows(None, ["a", "b"])
     assert texts.shape == (64, 1)
     assert {word for text in texts[:, 0] for word in text.split()} == {"a", "b"}
+
+
+@dataclass
+class Labeller:
+    answers: list[list[int]]
+    probabilities: Any
+    classes_: NDArray[Any] = field(default_factory=lambda: np.array([0, 1]))
+
+    def predict(self, rows: NDArray[Any]) -> NDArray[Any]:
+        return np.array(self.answers)
+
+    def predict_proba(self, rows: NDArray[Any]) -> Any:
+        return self.probabilities
+
+
+SURE = [[0.9, 0.1], [0.2, 0.8]]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "differs"),
+    [
+        (np.array(SURE), True),
+        (np.array([[0.9, 0.5], [0.2, 0.8]]), False),
+        ([np.array(SURE), np.array([[0.8, 0.2], [0.3, 0.7]])], True),
+        ([np.array(SURE), np.array([[0.5, 0.5], [0.3, 0.7]])], False),
+        ([np.array(SURE), np.array([[1.0], [1.0]])], True),
+    ],
+    ids=["sure", "tied", "sure, by label", "tied, by label", "one class"],
+)
+def test_of_several_labels_a_row_only_ties_may_differ(probabilities: Any, differs: bool) -> None:
+    model = Labeller([[1, 0], [0, 1]], probabilities)
+    made = {"label": np.array([[1, 1], [0, 1]])}
+    if differs:
+        with pytest.raises(Refused, match="answers 1 of 2 rows with another label"):
+            compare(model, ROWS, made)
+    else:
+        assert compare(model, ROWS, made) == Conversion(
+            {"rows": 2, "labels_differing": 0}, output="label"
+        )
