@@ -276,7 +276,7 @@ def test_a_map_a_row_becomes_a_tensor(
 ) -> None:
     """scikit-learn's converters answer a map a row unless they are told otherwise."""
     texts = isinstance(labels[0], str)
-    held = {"classlabels_strings" if texts else "classlabels_int64s": labels}
+    held: dict[str, Any] = {"classlabels_strings" if texts else "classlabels_int64s": labels}
     model = classifier()
     model.graph.node.append(
         helper.make_node("ZipMap", ["p"], ["scores"], domain="ai.onnx.ml", **held)
