@@ -152,6 +152,11 @@ class WorkDir:
         return self.root / "candidates"
 
     @property
+    def measured(self) -> Path:
+        """Folder of what was measured of the variants."""
+        return self.root / "measured"
+
+    @property
     def exports(self) -> Path:
         """Folder of the model's files in other formats."""
         return self.root / "exports"

@@ -43,6 +43,7 @@ def test_a_convolutional_model_is_quantised_committed_and_found_again(
             (magika / "v1.onnx").as_uri(),
             store.as_uri(),
             validation=dataset(magika / "d.npz", gates=WIDE_GATE),
+            optimization={"budget": "10m"},
         )
     end = first.run()
     report = end.message
@@ -209,6 +210,33 @@ def test_publish_takes_no_link_from_a_step_that_ran_a_users_model(
     assert not (tmp_path / "store").exists()
 
 
+def test_a_validation_that_was_killed_keeps_what_it_had_measured(
+    small: Path, job: JobRunner, tmp_path: Path
+) -> None:
+    """SIGKILL once the first of two is measured; the next run measures the second one only."""
+    listed = [
+        {"name": name, "quantization": {"mode": "Dynamic", "perChannel": channel}}
+        for name, channel in (("first", True), ("second", False))
+    ]
+    job.request(
+        (small / "m.onnx").as_uri(),
+        (tmp_path / "store").as_uri(),
+        validation=dataset(small / "d.npz", gates=WIDE_GATE),
+        optimization={"mode": "Explicit", "candidates": listed, "budget": "10m"},
+    )
+    assert job.run_here(Step.FETCH, Step.BUILD).code == ExitCode.OK
+    killed = job.killed_when(Step.VALIDATE, "candidate 2 of 2")
+    assert killed.code == -signal.SIGKILL
+    again = job.step(Step.VALIDATE)
+    assert again.code == ExitCode.OK, again.output
+    assert "first: measured in the run before" in again.output
+    assert "second: measured" not in again.output
+    end = job.step_here(Step.PUBLISH)
+    assert isinstance(end.message, JobReport)
+    assert [c.name for c in end.message.candidates] == ["fp32", "first", "second"]
+    assert all(c.score is not None for c in end.message.candidates)
+
+
 def test_a_build_that_was_killed_keeps_its_finished_candidates(
     small: Path, job: JobRunner, tmp_path: Path
 ) -> None:
@@ -221,7 +249,7 @@ def test_a_build_that_was_killed_keeps_its_finished_candidates(
         (small / "m.onnx").as_uri(),
         (tmp_path / "store").as_uri(),
         validation=dataset(small / "d.npz", gates=WIDE_GATE),
-        optimization={"mode": "Explicit", "candidates": listed, "budget": "1m"},
+        optimization={"mode": "Explicit", "candidates": listed, "budget": "10m"},
     )
     assert job.step_here(Step.FETCH).code == ExitCode.OK
     killed = job.killed_when(Step.BUILD, "second: ")

@@ -30,6 +30,7 @@ from slipway_optimizer.recipe import BASELINE
 from slipway_optimizer.session import Model
 from slipway_optimizer.stability import Check, failed
 from slipway_optimizer.steps.job import Job
+from slipway_optimizer.steps.measured import Measured
 from slipway_optimizer.tensors import DYNAMIC, Signature
 from slipway_optimizer.verdict import Judgement, judge, source_refusal
 from slipway_optimizer.workdir import BuildRecord, BuiltCandidate
@@ -65,8 +66,11 @@ class Outcome:
 class Trial:
     """One validation."""
 
-    def __init__(self, job: Job, bench: Bench, built: BuildRecord, signature: Signature) -> None:
+    def __init__(
+        self, job: Job, bench: Bench, built: BuildRecord, signature: Signature, measured: Measured
+    ) -> None:
         self._job, self._bench, self._built, self._signature = job, bench, built, signature
+        self._measured = measured
         self._checks: dict[str, tuple[Check, ...]] = {}
         # A small budget means short looks, and so wider bounds: never a bolder pick.
         wished = job.request.optimization
@@ -90,7 +94,8 @@ class Trial:
         budget = parse_duration(self._job.request.optimization.budget)
         fit = int(_JUDGING_SHARE * budget / (seconds * (alive + 1)))
         every = self._bench.rows.rows
-        rows = evenly(self._bench.rows, max(fit, _LEAST_ROWS))
+        fit = self._measured.rows(min(every, max(fit, _LEAST_ROWS)))
+        rows = evenly(self._bench.rows, fit)
         if rows.rows < every:
             self._bench = replace(self._bench, rows=rows)
             self._notes = (
@@ -138,10 +143,19 @@ class Trial:
             elif self._job.progress.seconds > self._measuring_seconds:
                 facts.append(replace(_unmeasured(candidate), failure=self._out_of_budget()))
             else:
-                found = measure_variant(self._bench, candidate.recipe, candidate.file, baseline)
-                facts.append(found)
+                facts.append(self._measured_variant(candidate, candidate.file, baseline))
             say(_summary(facts[-1]))
         return self._time(baseline, facts)
+
+    def _measured_variant(self, candidate: BuiltCandidate, file: str, baseline: Baseline) -> Facts:
+        rows, digest = self._bench.rows.rows, candidate.digest
+        kept = self._measured.find(candidate.recipe.name, rows=rows, digest=digest)
+        if kept is not None:
+            self._job.progress.say(f"{kept.name}: measured in the run before")
+            return kept
+        found = measure_variant(self._bench, candidate.recipe, file, baseline)
+        self._measured.keep(found, rows=rows, digest=digest)
+        return found
 
     @property
     def _measuring_seconds(self) -> float:

@@ -1,8 +1,10 @@
 """Step 3, without credentials: measure every variant, judge, and lay out what will be published."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
+from slipway.artifacts import layout
 from slipway.contract import Step
 from slipway_optimizer import graph
 from slipway_optimizer.bench import Bench, Stable, measure_stable
@@ -11,6 +13,7 @@ from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.session import Model
 from slipway_optimizer.steps.assemble import Outcome, assemble
 from slipway_optimizer.steps.job import Job
+from slipway_optimizer.steps.measured import Measured
 from slipway_optimizer.steps.rows import Answers, judged_output, load_rows
 from slipway_optimizer.steps.trial import Trial
 from slipway_optimizer.workdir import BuildRecord, FetchRecord, ValidateRecord
@@ -46,12 +49,19 @@ def validate(job: Job) -> None:
         classes=built.classes,
     )
     bench = replace(bench, stable=_stable(job, found, bench))
-    outcome = Trial(job, bench, built, signature).run()
+    measured = Measured(job.work, _stands_for(found, path))
+    outcome = Trial(job, bench, built, signature, measured).run()
     judgement = outcome.judgement
     job.progress.say(f"{judgement.report.verdict}: {judgement.report.message}")
     assemble(job, Outcome(found, built, rows, outcome, signature))
     record = ValidateRecord(picked=judgement.picked, seconds=job.progress.seconds)
     job.work.write(Step.VALIDATE, record)
+
+
+def _stands_for(found: FetchRecord, baseline: Path) -> str:
+    """All that facts of a variant depend on besides its file: the same inputs, the same fp32."""
+    parts = [found.input_key, layout.digest_of_file(baseline)]
+    return layout.digest_of(layout.canonical(parts))
 
 
 def _stable(job: Job, found: FetchRecord, bench: Bench) -> Stable | None:
