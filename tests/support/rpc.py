@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from slipway_server.transport.h2 import frames
 from slipway_server.transport.h2.server import Http2Server
-from slipway_server.transport.rpc import GrpcLimits, Message, Methods, RpcRefused
+from slipway_server.transport.rpc import Caller, GrpcLimits, Message, Methods, RpcRefused
 from tests.support import h2
 
 HOST = "127.0.0.1"
@@ -24,6 +25,8 @@ class Service:
         cancelled: how many were given up while they did.
         counted: how many calls ``/t.T/Count`` had.
         watching: how many calls of ``/t.T/Watch`` there are.
+        callers: who called ``/t.T/Later`` and was not answered by the method.
+        given_up: which of them do not wait any more, by number.
     """
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -32,6 +35,8 @@ class Service:
     cancelled: int = 0
     counted: int = 0
     watching: int = 0
+    callers: list[Caller] = field(default_factory=list)
+    given_up: list[int] = field(default_factory=list)
 
     def methods(self) -> Methods:
         """All of them."""
@@ -48,6 +53,7 @@ class Service:
             unary,
             {"/t.T/Stream": self.echo},
             {"/t.T/Watch": self.watch},
+            {"/t.T/Later": self.later},
             trailers=(("slipway-revision", "m-1"),),
         )
 
@@ -69,6 +75,19 @@ class Service:
         finally:
             self.running -= 1
         return bytes(request)
+
+    def later(
+        self, request: Message, caller: Caller, *, seconds: float | None
+    ) -> Callable[[], None]:
+        """When a test answers; ``bug`` and ``no`` are what they say."""
+        del seconds
+        if request == b"bug":
+            raise RuntimeError("secret detail")
+        if request == b"no":
+            raise RpcRefused("NOT_FOUND", "no")
+        self.callers.append(caller)
+        self.started.set()
+        return partial(self.given_up.append, len(self.callers) - 1)
 
     async def slow(self, request: Message, *, seconds: float | None) -> bytes:
         """After a tenth of a second."""

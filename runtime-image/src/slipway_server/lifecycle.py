@@ -213,6 +213,7 @@ class _Server:
             self._grpc.methods(),
             reflection.methods(),
             self._grpc.watches(),
+            self._grpc.deferred(),
             trailers=trailers,
             allows=None if self._guard is None else partial(allows, self._guard),
             padding=raw_contents.padding,

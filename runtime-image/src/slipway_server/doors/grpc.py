@@ -1,33 +1,25 @@
 """The gRPC door: the six methods of the Open Inference Protocol v2, and health checks."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from slipway.contract import Outcome
 from slipway.errors import SlipwayError
-from slipway_server.batch import Outcome as Answer
 from slipway_server.doors import outcomes
+from slipway_server.doors.grpc_infer import InferMethod
 from slipway_server.doors.guard import TokenGuard
-from slipway_server.errors import DeadlineExpired, NonFiniteOutput
-from slipway_server.observe import Request, Tell
-from slipway_server.protocol import v2_grpc
+from slipway_server.observe import Tell
 from slipway_server.protocol.pb import health_pb2 as health
 from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
 from slipway_server.protocol.tensors import Signature, TensorSpec
-from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.state import Model, State
-from slipway_server.transport.rpc import PARENT, PEER, Method, RpcRefused, Watch
+from slipway_server.transport.rpc import Deferred, Method, RpcRefused, Watch
 from slipway_server.transport.rpc import Message as Bytes
 
-_LOG = logging.getLogger("slipway_server.rpc")
 SERVICE: Final = "inference.GRPCInferenceService"
 HEALTH: Final = "grpc.health.v1.Health"
-_DOOR: Final = "grpc"
-_NEARLY: Final = 0.005  # a client looks at its own clock
 _INFER: Final = f"{SERVICE}/ModelInfer"
 _OPEN: Final = frozenset(
     (f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", f"/{HEALTH}/Check", f"/{HEALTH}/Watch")
@@ -42,97 +34,30 @@ class GrpcDoor:
         self, state: State, *, clock: Callable[[], float], observer: Tell | None = None
     ) -> None:
         self._state = state
-        self._clock = clock
-        self._observer = observer
-        self._codecs: dict[str, V2Grpc] = {}
+        self._infer = InferMethod(state, _INFER, clock=clock, observer=observer)
 
     def open(self, model: Model, signature: Signature) -> None:
         """Start to take inference requests for ``model``, which is loaded."""
-        self._codecs[model.identity.name] = V2Grpc(signature)
+        self._infer.open(model, signature)
+
+    def deferred(self) -> dict[str, Deferred]:
+        """What is called often, by full path."""
+        return {f"/{_INFER}": self._infer}
 
     def methods(self) -> dict[str, Method]:
-        """Every method, by full path."""
+        """Methods of one message and one answer, by full path."""
         return {
             f"/{SERVICE}/ServerLive": self._server_live,
             f"/{SERVICE}/ServerReady": self._server_ready,
             f"/{SERVICE}/ModelReady": self._model_ready,
             f"/{SERVICE}/ServerMetadata": self._server_metadata,
             f"/{SERVICE}/ModelMetadata": self._model_metadata,
-            f"/{SERVICE}/ModelInfer": self._infer,
             f"/{HEALTH}/Check": self._check,
         }
 
     def watches(self) -> dict[str, Watch]:
         """Methods that go on answering, by full path."""
         return {f"/{HEALTH}/Watch": self._watch}
-
-    # ---- inference
-
-    async def _infer(self, request: Bytes, *, seconds: float | None) -> bytes:
-        started = self._clock()
-        try:
-            message = v2_grpc.parse(request)
-            model = self._state.model(message.head.model_name, message.head.model_version)
-        except SlipwayError as error:  # of no model that could count it, unless there is one only
-            fault, single = outcomes.fault_of(error), self._state.single
-            if single is not None:
-                took = self._clock() - started
-                single.metrics.observe(_DOOR, fault.code, outcome=fault.outcome, seconds=took)
-            raise RpcRefused(fault.code, outcomes.text_of(error)) from error
-        metrics = model.metrics
-        metrics.in_flight += 1
-        code, outcome, answer = "OK", Outcome.SUCCESS, b""
-        try:
-            answer = await self._run(model, message, started, seconds=seconds)
-            return answer
-        except asyncio.CancelledError:
-            code, outcome = "CANCELLED", Outcome.CLIENT_ERROR
-            if seconds is not None and self._clock() - started >= seconds - _NEARLY:
-                # It is the server that was late, although the client says so.
-                late = outcomes.fault_of(DeadlineExpired("the deadline passed"))
-                code, outcome = late.code, late.outcome
-            raise
-        except SlipwayError as error:
-            fault = outcomes.fault_of(error)
-            code, outcome = fault.code, fault.outcome
-            if isinstance(error, NonFiniteOutput):
-                metrics.nonfinite += 1
-            raise RpcRefused(fault.code, outcomes.text_of(error)) from error
-        except Exception:
-            code, outcome = outcomes.BUG.code, outcomes.BUG.outcome
-            raise
-        finally:
-            metrics.in_flight -= 1
-            took = self._clock() - started
-            metrics.observe(_DOOR, code, outcome=outcome, seconds=took)
-            if self._observer is not None:
-                sizes = (len(request), len(answer))
-                self._observer(Request("grpc", _INFER, "", code, *sizes, took, PARENT.get()))
-
-    async def _run(
-        self,
-        model: Model,
-        message: v2_grpc.Received,
-        started: float,
-        *,
-        seconds: float | None,
-    ) -> bytes:
-        plane = model.serving()
-        codec, source = self._codecs[model.identity.name], PEER.get()
-        plane.check_room(source)
-        request = codec.decode(message)
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        job = plane.infer(request, started, answer.set_result, source=source)
-        if seconds is not None:
-            job.deadline = min(job.deadline, started + seconds)
-        try:
-            arrays = await answer
-        except asyncio.CancelledError:
-            job.done = None
-            raise
-        if isinstance(arrays, BaseException):
-            raise arrays
-        return codec.encode(request, arrays)
 
     # ---- everything else
 

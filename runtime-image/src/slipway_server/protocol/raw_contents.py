@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _RAW_INPUT: Final = 7 << 3 | 2  # raw_input_contents, length-delimited
+_RAW_OUTPUT: Final = bytes([6 << 3 | 2])  # raw_output_contents of a ModelInferResponse
 _MAX_FIELDS: Final = 256
 _ALIGNMENT: Final = 64
 
@@ -28,6 +29,30 @@ def split(message: memoryview) -> tuple[bytes, list[memoryview]] | None:
             return None
     rest.append(message[last:])
     return b"".join(rest), raws
+
+
+def places(message: memoryview) -> list[tuple[int, int]] | None:
+    """Where raw contents begin and end, if there are some and nothing else comes behind the first.
+
+    ``None`` also where that cannot be told.
+    """
+    found: list[tuple[int, int]] = []
+    for tag, _, start, end in _fields(message):
+        if end > len(message) or tag < 0 or (found and tag != _RAW_INPUT):
+            return None
+        if tag == _RAW_INPUT:
+            found.append((start, end))
+    return found or None
+
+
+def append(parts: list[bytes], content: bytes) -> None:
+    """Add raw contents to the parts of a ``ModelInferResponse``, behind its other fields."""
+    size, length = len(content), bytearray()
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    parts += (_RAW_OUTPUT, bytes(length), content)
 
 
 def padding(begin: memoryview) -> int:

@@ -37,6 +37,7 @@ _FIELDS: Final = {
     "FP64": "fp64_contents",
     BYTES: "bytes_contents",
 }  # FP16 and BF16 have no typed field: they are raw only
+_KEPT: Final = 64  # heads of answers without an id: of each choice of outputs, and their shapes
 _LARGE: Final = 16 << 10  # below, looking for raw contents costs more than copying them
 
 
@@ -70,10 +71,16 @@ def parse(data: bytes | memoryview) -> Received:
 
 
 class V2Grpc:
-    """Decodes requests and encodes answers of one model."""
+    """Decodes requests and encodes answers of one model.
+
+    Attributes:
+        signature: the model's.
+    """
 
     def __init__(self, signature: Signature) -> None:
-        self._signature = signature
+        self.signature = signature
+        self._all = tuple(range(len(signature.outputs)))
+        self._heads: dict[tuple[object, object], bytes] = {}
         self._typed = all(spec.datatype in _FIELDS for spec in signature.outputs)
 
     def decode(self, received: Received) -> InferRequest:
@@ -86,7 +93,7 @@ class V2Grpc:
             NotFound: another model or version.
             Invalid: whatever else is wrong with it.
         """
-        signature, message, raws = self._signature, received.head, received.raws
+        signature, message, raws = self.signature, received.head, received.raws
         signature.identity.check(message.model_name, message.model_version)
         if raws and len(raws) != len(message.inputs):
             raise Invalid(
@@ -113,26 +120,44 @@ class V2Grpc:
 
     def encode(self, request: InferRequest, arrays: Sequence[Array]) -> bytes:
         """Write a ``ModelInferResponse`` with the outputs that ``request`` wants."""
-        signature, identity = self._signature, self._signature.identity
-        message = pb.ModelInferResponse(
-            model_name=identity.name, model_version=identity.version, id=request.id
-        )
-        typed = self._typed and not request.binary
         choices = request.outputs
-        places = range(len(arrays)) if choices is None else [choice.place for choice in choices]
+        places = self._all if choices is None else tuple([choice.place for choice in choices])
+        if self._typed and not request.binary:
+            message = self._message(request.id, places, arrays)
+            for tensor, place in zip(message.outputs, places, strict=True):
+                field = getattr(tensor.contents, _FIELDS[tensor.datatype])
+                field.extend(_elements(arrays[place]))
+            return message.SerializeToString()
+        shapes = tuple([arrays[place].shape for place in places])
+        head = None if request.id else self._heads.get((places, shapes))
+        if head is None:
+            head = self._message(request.id, places, arrays).SerializeToString()
+            if not request.id:
+                if len(self._heads) >= _KEPT:
+                    self._heads.clear()
+                self._heads[places, shapes] = head
+        parts = [head]
         for place in places:
-            spec, array = signature.outputs[place], arrays[place]
-            tensor = message.outputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
-            if typed:
-                getattr(tensor.contents, _FIELDS[spec.datatype]).extend(_elements(array))
-            else:
-                message.raw_output_contents.append(binary_tensors.write_tensor(array))
-        return message.SerializeToString()
+            raw_contents.append(parts, binary_tensors.write_tensor(arrays[place]))
+        return b"".join(parts)
+
+    def _message(
+        self, ident: str, places: tuple[int, ...], arrays: Sequence[Array]
+    ) -> pb.ModelInferResponse:
+        """An answer without what its tensors hold."""
+        identity, outputs = self.signature.identity, self.signature.outputs
+        message = pb.ModelInferResponse(
+            model_name=identity.name, model_version=identity.version, id=ident
+        )
+        for place in places:
+            spec = outputs[place]
+            message.outputs.add(name=spec.name, datatype=spec.datatype, shape=arrays[place].shape)
+        return message
 
     def _choices(self, message: pb.ModelInferRequest) -> tuple[OutputChoice, ...] | None:
         if not message.outputs:
             return None
-        places = [self._signature.output_place(output.name) for output in message.outputs]
+        places = [self.signature.output_place(output.name) for output in message.outputs]
         if len(set(places)) != len(places):
             raise Invalid("an output is requested twice")
         for output in message.outputs:

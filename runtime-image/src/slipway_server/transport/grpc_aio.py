@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -17,9 +18,9 @@ import grpc.aio
 from slipway.errors import Invalid
 from slipway_server.transport.rpc import (
     NO_TOKEN,
-    PARENT,
-    PEER,
+    Deferred,
     GrpcLimits,
+    Message,
     Method,
     Methods,
     RpcRefused,
@@ -113,7 +114,7 @@ class _Handler(grpc.GenericRpcHandler):
         self._handlers: dict[str, Any] = (
             {
                 path: grpc.unary_unary_rpc_method_handler(self._unary(path, methods))
-                for path in methods.unary
+                for path in (*methods.unary, *methods.deferred)
             }
             | {
                 path: grpc.stream_stream_rpc_method_handler(_stream(path, methods))
@@ -129,13 +130,18 @@ class _Handler(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)  # None is UNIMPLEMENTED
 
     def _unary(self, path: str, methods: Methods) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        method, trailers = methods.unary[path], methods.trailers
+        deferred, trailers = methods.deferred.get(path), methods.trailers
+        method = methods.unary.get(path)
 
         async def call(request: bytes, context: Any) -> bytes:
             self.last_call = asyncio.get_running_loop().time()
             if trailers:
                 context.set_trailing_metadata(trailers)
-            await _admit(path, methods, context)
+            parent = await _admit(path, methods, context)
+            if deferred is not None:
+                waiting = _Waiting(context.peer(), parent)
+                return await _answer(partial(_wait, deferred, waiting), request, context)
+            assert method is not None
             return await _answer(method, request, context)
 
         return call
@@ -172,14 +178,43 @@ def _stream(
     return call
 
 
-async def _admit(path: str, methods: Methods, context: Any) -> None:
-    """Look at the metadata: who calls, and as a part of what."""
+async def _admit(path: str, methods: Methods, context: Any) -> str:
+    """Look at the metadata: whether the call may be made; returns its ``traceparent``."""
     metadata = dict(context.invocation_metadata() or ())
     shown = str(metadata.get("authorization", "")).encode()
     if methods.allows is not None and not methods.allows(path, shown):
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, NO_TOKEN)
-    PARENT.set(str(metadata.get("traceparent", "")))
-    PEER.set(context.peer())
+    return str(metadata.get("traceparent", ""))
+
+
+class _Waiting:
+    """Waits for a deferred method. Implements ``Caller``."""
+
+    def __init__(self, source: str, parent: str) -> None:
+        self.source = source
+        self.parent = parent
+        self.answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def answer(self, message: bytes) -> None:
+        """See ``Caller.answer``."""
+        if not self.answered.done():
+            self.answered.set_result(message)
+
+    def refuse(self, code: str, text: str) -> None:
+        """See ``Caller.refuse``."""
+        if not self.answered.done():
+            self.answered.set_exception(RpcRefused(code, text))
+
+
+async def _wait(
+    deferred: Deferred, waiting: _Waiting, request: Message, *, seconds: float | None
+) -> bytes:
+    give_up = deferred(request, waiting, seconds=seconds)
+    try:
+        return await waiting.answered
+    except asyncio.CancelledError:
+        give_up()
+        raise
 
 
 async def _answer(method: Method, request: bytes, context: Any) -> bytes:

@@ -5,14 +5,9 @@ Doors know this module only, so that one transport can take the place of another
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# The call's ``traceparent`` while its method runs; empty when the client sent none.
-PARENT: ContextVar[str] = ContextVar("parent", default="")
-# Whose call it is while its method runs: equal for calls of one connection.
-PEER: ContextVar[Hashable] = ContextVar("peer", default=None)
 NO_TOKEN = "this server wants a bearer token: send it as metadata 'authorization'"  # noqa: S105 - a text
 
 
@@ -51,6 +46,45 @@ class Method(Protocol):
         """
 
 
+class Caller(Protocol):
+    """Who waits for a ``Deferred`` method. Only the first of its answers counts."""
+
+    @property
+    def source(self) -> Hashable:
+        """Equal for calls of one connection."""
+
+    @property
+    def parent(self) -> str:
+        """The call's ``traceparent``; empty when the client sent none."""
+
+    def answer(self, message: bytes) -> None:
+        """The method has succeeded."""
+
+    def refuse(self, code: str, text: str) -> None:
+        """The method has failed; ``code`` is the name of a gRPC status code."""
+
+
+class Deferred(Protocol):
+    """A method that answers one message later: for what is called often, since it costs no task."""
+
+    def __call__(
+        self, request: Message, caller: Caller, *, seconds: float | None
+    ) -> Callable[[], None]:
+        """Begin; the caller is answered on the loop, never from within this call.
+
+        Args:
+            request: as for ``Method``.
+            caller: whom to answer.
+            seconds: left to the client's deadline.
+
+        Returns:
+            What to call, at most once, when nobody waits any more.
+
+        Raises:
+            RpcRefused: the answer is an error.
+        """
+
+
 class Watch(Protocol):
     """A method that answers one message with as many as there come to be."""
 
@@ -74,6 +108,7 @@ class Methods:
         unary: one message, one answer.
         streams: as many messages as the client likes on one call, each answered in order.
         watches: one message, as many answers as there come to be.
+        deferred: one message, one answer, without a task.
         trailers: metadata of every answer.
         allows: whether a call of this path may be made with this ``authorization``; absent means
             that everybody may.
@@ -84,6 +119,7 @@ class Methods:
     unary: Mapping[str, Method]
     streams: Mapping[str, Method] = field(default_factory=dict)
     watches: Mapping[str, Watch] = field(default_factory=dict)
+    deferred: Mapping[str, Deferred] = field(default_factory=dict)
     trailers: tuple[tuple[str, str], ...] = ()
     allows: Callable[[str, bytes], bool] | None = None
     padding: Padding = no_padding

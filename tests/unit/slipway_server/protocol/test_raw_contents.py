@@ -29,6 +29,25 @@ def test_a_message_is_the_same_in_two_parts(raws: list[bytes], name: str) -> Non
     assert head == message
 
 
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=4))
+def test_places_are_where_raw_contents_lie(raws: list[bytes]) -> None:
+    data = request(*raws).SerializeToString()
+    places = raw_contents.places(memoryview(data))
+    assert places is not None
+    assert [data[start:end] for start, end in places] == raws
+    assert raw_contents.places(memoryview(data + b"\x1a\x00")) is None
+    assert raw_contents.places(memoryview(data[:-1])) is None or not raws[-1]
+
+
+@given(st.lists(st.binary(max_size=20_000), max_size=3))
+def test_what_is_appended_is_what_protobuf_reads(raws: list[bytes]) -> None:
+    parts = [pb.ModelInferResponse(model_name="m").SerializeToString()]
+    for raw in raws:
+        raw_contents.append(parts, raw)
+    expected = pb.ModelInferResponse(model_name="m", raw_output_contents=raws)
+    assert b"".join(parts) == expected.SerializeToString()
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_mean_what_protobuf_says(data: bytes) -> None:
     apart = raw_contents.split(memoryview(data))

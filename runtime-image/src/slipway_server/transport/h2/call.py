@@ -1,11 +1,13 @@
 """One call on an HTTP/2 connection, and what calls need of what is around them."""
 
 import asyncio
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from slipway_server.transport.h2.heads import Blocks, Head
 from slipway_server.transport.h2.messages import MessageReader
-from slipway_server.transport.rpc import GrpcLimits, Message, Method, Methods, Watch
+from slipway_server.transport.h2.sender import Stream
+from slipway_server.transport.rpc import Deferred, GrpcLimits, Message, Method, Methods, Watch
 
 
 class Owner(Protocol):
@@ -21,25 +23,36 @@ class Owner(Protocol):
     held: int
 
 
+class Answering(Protocol):
+    """Where the answers of deferred methods go."""
+
+    def answer(self, stream: Stream, message: bytes) -> None:
+        """Send it, unless the call is over."""
+
+    def refuse(self, stream: Stream, code: str, text: str) -> None:
+        """The same with an error."""
+
+
 class Call:
-    """One call.
+    """One call. Of its kinds of method it has one.
 
     Attributes:
         held: bytes of its request, ``partial`` of them without their end.
         started: the headers of its answer are on their way.
         over: its answer is complete, though not sent yet.
+        give_up: tells a deferred method that nobody waits any more.
     """
 
     __slots__ = (
-        "deadline", "held", "message", "method", "over", "parent", "partial", "queue", "reader",
-        "started", "task", "timer", "watch",
+        "deadline", "deferred", "give_up", "held", "message", "method", "over", "parent", "partial",
+        "queue", "reader", "started", "task", "timer", "watch",
     )  # fmt: skip
 
-    def __init__(
-        self, method: Method | None, head: Head, reader: MessageReader, *, now: float
-    ) -> None:
-        self.method = method
-        self.watch: Watch | None = None  # where there is no method
+    def __init__(self, head: Head, reader: MessageReader, *, now: float) -> None:
+        self.method: Method | None = None
+        self.watch: Watch | None = None
+        self.deferred: Deferred | None = None
+        self.give_up: Callable[[], None] | None = None
         self.parent = head.parent
         self.deadline = None if head.seconds is None else now + head.seconds
         self.reader = reader
@@ -51,6 +64,30 @@ class Call:
         self.partial = 0
         self.started = False
         self.over = False
+
+
+class Waiting:
+    """Waits for a deferred method. Implements ``Caller``."""
+
+    __slots__ = ("_calls", "_stream", "parent")
+
+    def __init__(self, calls: Answering, stream: Stream, parent: str) -> None:
+        self._calls = calls
+        self._stream = stream
+        self.parent = parent
+
+    @property
+    def source(self) -> Hashable:
+        """See ``Caller.source``."""
+        return id(self._calls)
+
+    def answer(self, message: bytes) -> None:
+        """See ``Caller.answer``."""
+        self._calls.answer(self._stream, message)
+
+    def refuse(self, code: str, text: str) -> None:
+        """See ``Caller.refuse``."""
+        self._calls.refuse(self._stream, code, text)
 
 
 class Wire(Protocol):
@@ -67,3 +104,6 @@ class Wire(Protocol):
 
     def flush_soon(self) -> None:
         """Write what the sender has, at the end of this turn of the loop."""
+
+    def flush_now(self) -> None:
+        """The same at once, where no other call waits: then nothing is to come with it."""

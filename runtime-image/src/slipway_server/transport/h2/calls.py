@@ -1,17 +1,16 @@
-"""The calls of one connection: requests become tasks, and what they return becomes answers."""
+"""The calls of one connection: requests are given to methods, and what they say is answered."""
 
 import asyncio
 import logging
-from contextvars import copy_context
 from typing import Final
 
 from slipway_server.transport.h2 import heads, messages
-from slipway_server.transport.h2.call import Call, Owner, Wire
+from slipway_server.transport.h2.call import Call, Owner, Waiting, Wire
 from slipway_server.transport.h2.frames import Code
 from slipway_server.transport.h2.heads import Head, NotGrpc, Refusal
 from slipway_server.transport.h2.messages import MessageReader
 from slipway_server.transport.h2.sender import Bytes, Sender, Stream
-from slipway_server.transport.rpc import NO_TOKEN, PARENT, PEER, Message, RpcRefused
+from slipway_server.transport.rpc import NO_TOKEN, Message, RpcRefused
 
 _LOG = logging.getLogger("slipway_server.grpc")
 _MAX_WAITING: Final = 16  # messages of one streaming call
@@ -21,7 +20,7 @@ _BUG: Final = "internal error: see the server's log"
 
 
 class Calls:
-    """Implements ``Handler``. ``requests`` counts what came so far."""
+    """Implements ``Handler`` and ``Answering``. ``requests`` counts what came so far."""
 
     def __init__(
         self, owner: Owner, sender: Sender, wire: Wire, *, loop: asyncio.AbstractEventLoop
@@ -31,13 +30,12 @@ class Calls:
         self._sender = sender
         self._wire = wire
         self._loop = loop
+        self._deferred = owner.methods.deferred
         self._unary = owner.methods.unary
         self._streams = owner.methods.streams
         self._watches = owner.methods.watches
         self._watching = 0
         self._ending: asyncio.Future[None] | None = None
-        self._context = copy_context()  # of all tasks: none of them changes it
-        self._context.run(PEER.set, id(self))
         self._held = 0  # by requests
         self._counted = 0  # of the sender's unsent bytes
         self._share = max(owner.limits.message, owner.limits.buffered // _SHARE)
@@ -94,24 +92,40 @@ class Calls:
         """See ``Handler.on_reset``."""
         call = stream.user
         if call is not None:
-            if call.task is not None:
-                call.task.cancel()
-            self._let_go(call)
+            self._give_up(call)
+
+    # ---- Answering
+
+    def answer(self, stream: Stream, message: bytes) -> None:
+        """See ``Answering.answer``."""
+        call = stream.user
+        if not call.over:
+            self._answer(stream, call, message)
+            self._wire.flush_now()
+
+    def refuse(self, stream: Stream, code: str, text: str) -> None:
+        """See ``Answering.refuse``."""
+        call = stream.user
+        if not call.over:
+            call.give_up = None  # the method knows
+            self._refuse(stream, code, text)
 
     # ---- requests
 
     def _begin(self, stream: Stream, head: Head, *, ended: bool) -> None:
-        method = self._unary.get(head.path)
-        watch, streaming = None, False
-        if method is None:
-            method, watch = self._streams.get(head.path), self._watches.get(head.path)
-            streaming = method is not None
-        if method is None and watch is None:
-            text = f"method {head.path[:200]} is not served here"
-            self._refuse(stream, "UNIMPLEMENTED", text)
-            return
+        path = head.path
+        deferred, method, watch, streaming = self._deferred.get(path), None, None, False
+        if deferred is None:
+            method = self._unary.get(path)
+            if method is None:
+                method, watch = self._streams.get(path), self._watches.get(path)
+                streaming = method is not None
+            if method is None and watch is None:
+                text = f"method {path[:200]} is not served here"
+                self._refuse(stream, "UNIMPLEMENTED", text)
+                return
         allows = self._owner.methods.allows
-        if allows is not None and not allows(head.path, head.authorization):
+        if allows is not None and not allows(path, head.authorization):
             self._refuse(stream, "UNAUTHENTICATED", NO_TOKEN)
             return
         if self._sender.unsent > self._share:
@@ -124,7 +138,8 @@ class Calls:
             return
         limits, loop = self._owner.limits, self._loop
         reader = MessageReader(limits.message, head.encoding, self._owner.methods.padding)
-        call = stream.user = Call(method, head, reader, now=stream.since)
+        call = stream.user = Call(head, reader, now=stream.since)
+        call.method, call.deferred = method, deferred
         if head.seconds is not None:
             call.timer = loop.call_later(head.seconds, self._expire, stream)
         if watch is not None:
@@ -155,12 +170,22 @@ class Calls:
             return
         if call.message is None or call.reader.held:
             raise RpcRefused("UNIMPLEMENTED", "the method takes one message: it did not come whole")
+        if call.deferred is not None:
+            self._defer(stream, call, call.message)
+            return
         work = (self._run if call.watch is None else self._run_watch)(stream, call, call.message)
-        context = self._context
-        if call.parent:
-            context = context.copy()
-            context.run(PARENT.set, call.parent)
-        call.task = self._loop.create_task(work, context=context)
+        call.task = self._loop.create_task(work)
+
+    def _defer(self, stream: Stream, call: Call, message: Message) -> None:
+        assert call.deferred is not None
+        caller = Waiting(self, stream, call.parent)
+        try:
+            call.give_up = call.deferred(message, caller, seconds=self._seconds(call))
+        except RpcRefused:
+            raise
+        except Exception:  # noqa: BLE001 - top of a request: a bug ends it, not the server
+            _LOG.exception("a request hit a bug")
+            self._refuse(stream, "INTERNAL", _BUG)
 
     @staticmethod
     def _enqueue(
@@ -189,6 +214,7 @@ class Calls:
         else:
             call.task = None
             self._answer(stream, call, answer)
+            self._wire.flush_soon()
 
     async def _run_stream(
         self, stream: Stream, call: Call, queue: "asyncio.Queue[Message | None]"
@@ -262,15 +288,12 @@ class Calls:
             return
         blocks = self._owner.blocks
         sender.answer(stream, blocks.headers, messages.prefixed(answer), blocks.ok)
-        self._wire.flush_soon()
 
     def _refuse(self, stream: Stream, code: str, text: str) -> None:
         """Answer with an error, and give up whatever runs for the call."""
         call, blocks = stream.user, self._owner.blocks
         if call is not None:
-            if call.task is not None:
-                call.task.cancel()
-            self._let_go(call)
+            self._give_up(call)
         if call is not None and call.started:
             self._sender.finish(stream, blocks.trailers(code, text))
         else:
@@ -293,11 +316,21 @@ class Calls:
         if not stream.closed:
             self._refuse(stream, code, text)
 
+    def _give_up(self, call: Call) -> None:
+        """Nobody waits for the method any more."""
+        give_up = call.give_up
+        if call.task is not None:
+            call.task.cancel()
+        self._let_go(call)
+        if give_up is not None:
+            give_up()
+
     def _let_go(self, call: Call) -> None:
         """The call needs nothing more of what it has."""
         if call.watch is not None and not call.over:
             self._watching -= 1
         call.over = True
+        call.give_up = None
         if call.timer is not None:
             call.timer.cancel()
             call.timer = None

@@ -82,7 +82,9 @@ class RpcConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
+        # uvloop sends at once where the limit is 0, and else at the end of its turn.
+        is_plain = transport.get_extra_info("sslcontext") is None
+        self._transport.set_write_buffer_limits(high=0 if is_plain else _HIGH_WATER)
         self._owner.connections.add(self)
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
@@ -133,6 +135,13 @@ class RpcConnection(asyncio.Protocol):
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
+
+    def flush_now(self) -> None:
+        """See ``Wire.flush_now``."""
+        if self._sender.streams:
+            self.flush_soon()
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         self._flushing = False
