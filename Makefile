@@ -24,9 +24,10 @@ test: $(VENV)/.installed ## every test that needs no cluster
 	@$(VENV)/bin/python -m tests.cluster build s3 || echo "versitygw could not be built: tests of S3 are skipped (set SLIPWAY_TEST_S3_ENDPOINT to use a server of yours)"
 	@$(VENV)/bin/python -m tests.cluster build helm || echo "helm could not be built: tests of the chart are skipped"
 	@$(VENV)/bin/python -m tests.cluster build http2 || echo "h2spec and grpc-go could not be built: tests with them are skipped"
-	$(VENV)/bin/python -m pytest --ignore=tests/e2e -n 2 --dist loadfile
+	@# In the order of the tree the long files come first: else the longest begins last, alone.
+	$(VENV)/bin/python -m pytest --ignore=tests/e2e -n 2 --dist loadfile --no-loadscope-reorder
 
-test-conversions: $(VENV)/.installed ## PyTorch, TensorFlow and MindSpore models, each in an environment of its own (10 GB, made once)
+test-conversions: $(VENV)/.installed ## PyTorch, TensorFlow and MindSpore models, and OpenVINO, each in an environment of its own (10 GB, made once)
 	$(VENV)/bin/python -m tests.conversions $(FRAMEWORKS)
 
 e2e: $(VENV)/.installed ## the lifecycle on a real Kubernetes: KUBECONFIG's, else one built and started here (root, Debian)
@@ -84,7 +85,7 @@ lock: ## resolve the locked requirements anew (needs uv)
 	tests/lock.sh
 
 clean: ## remove environments and caches of this folder
-	rm -rf $(VENV) $(DEMO_VENV) .venv-interop .venv-torch .venv-tensorflow .venv-mindspore .mypy_cache .ruff_cache .pytest_cache .hypothesis .slipway
+	rm -rf $(VENV) $(DEMO_VENV) .venv-interop .venv-torch .venv-tensorflow .venv-mindspore .venv-openvino .mypy_cache .ruff_cache .pytest_cache .hypothesis .slipway
 
 $(VENV)/.installed: tests/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; set PYTHON=..." >&2; exit 1; }

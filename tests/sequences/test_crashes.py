@@ -1,5 +1,7 @@
 """The operator dies at every single API call of a rollout, before and after it took effect."""
 
+import functools
+from copy import deepcopy
 from typing import Any, Literal
 
 import pytest
@@ -58,15 +60,22 @@ def end_state(simulation: Simulation) -> dict[str, Any]:
     }
 
 
-def full_rollout(
-    *, fail_at: int | None = None, when: Literal["before", "after"] = "before"
-) -> Simulation:
+@functools.cache
+def first_model_serves() -> Simulation:
+    """Where every rollout begins. Shared: to be copied."""
     simulation = Simulation(
         model_deployment(rollout=QUICK),
         invariants=[never_two_canaries, stable_never_below_its_replicas],
     )
     simulation.run(healthy)
     simulation.writes.clear()
+    return simulation
+
+
+def full_rollout(
+    *, fail_at: int | None = None, when: Literal["before", "after"] = "before"
+) -> Simulation:
+    simulation = deepcopy(first_model_serves())
     simulation.new_model("v2")
     simulation.run(rolled_out(2), fail_at=fail_at, when=when)
     simulation.settle(15)

@@ -1,5 +1,6 @@
 """The search as a whole: what first looks lead to, and what other objectives prefer."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def request(job: JobRunner, folder: Path, *, spiked: bool, **wishes: str) -> Job
         (folder / "m.onnx").as_uri(),
         (folder / "store").as_uri(),
         validation={"task": "None", "dataset": {"storageUri": (folder / "d.npz").as_uri()}},
-        optimization={"budget": "2m"} | wishes,
+        optimization={"budget": "5m"} | wishes,
     )
 
 
@@ -69,7 +70,12 @@ def test_throughput_is_measured_where_it_decides(job: JobRunner, tmp_path: Path)
     report = job.run_here().message
     assert isinstance(report, JobReport)
     assert report.artifact is not None
-    assert report.artifact.variant != "fp32"
+    assert report.report_uri is not None
+    written = json.loads(Path(report.report_uri.removeprefix("file://")).read_text())
+    figures = {figure["name"]: figure for figure in written["figures"]}
+    assert list(figures) == [candidate.name for candidate in report.candidates]
+    assert all(figure["throughput"] > 0 for figure in figures.values())
+    assert all("Slower: latency" not in candidate.reason for candidate in report.candidates)
     assert report.reason == "NumericOnly"
 
 
@@ -89,7 +95,12 @@ def test_a_pick_is_timed_anew_only_when_it_was_chosen_among_several(
         (tmp_path / "m.onnx").as_uri(),
         (tmp_path / "store").as_uri(),
         validation={"task": "None", "dataset": {"storageUri": (tmp_path / "d.npz").as_uri()}},
-        optimization={"mode": "Explicit", "candidates": candidates, "budget": "1m"},
+        optimization={
+            "mode": "Explicit",
+            "candidates": candidates,
+            "objective": "MinSize",
+            "budget": "2m",
+        },
     )
 
     report = job.run_here().message

@@ -19,10 +19,15 @@ def _clone(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    if isinstance(value, dict):
-        return {_clone(key): _clone(child) for key, child in value.items()}
+    if isinstance(value, dict):  # most of a tree is leaves: a call for each would cost the most
+        return {
+            key if type(key) is str else _clone(key): (
+                child if type(child) in _PLAIN else _clone(child)
+            )
+            for key, child in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_clone(child) for child in value]
+        return [child if type(child) in _PLAIN else _clone(child) for child in value]
     for base in (str, int, float):
         if isinstance(value, base):
             return str.__str__(value) if base is str else base(value)
