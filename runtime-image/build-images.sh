@@ -8,7 +8,8 @@ Usage: build-images.sh [OPTION...] [IMAGE...] [-- BUILD-FLAG...]
 
 Builds the images operator, server, optimizer and optimizer-classic, or those that are named:
 also optimizer-torch (5 GB with CUDA; with -- --build-arg TORCH_INDEX_URL=URL of an index with CPU
-builds a fifth of it), optimizer-tensorflow and optimizer-mindspore.
+builds a fifth of it), optimizer-tensorflow and optimizer-mindspore, and for other execution
+providers server-openvino, optimizer-openvino, server-cuda and optimizer-cuda.
 Each gets the name PREFIXslipway-IMAGE:TAG. What follows -- goes to the engine's build command.
 
   --tag TAG             default: the version in pyproject.toml
@@ -34,6 +35,7 @@ while [ $# -gt 0 ]; do
     --) shift; break ;;
     operator | server | optimizer | optimizer-classic) images="$images $1" ;;
     optimizer-torch | optimizer-tensorflow | optimizer-mindspore) images="$images $1" ;;
+    server-openvino | optimizer-openvino | server-cuda | optimizer-cuda) images="$images $1" ;;
     *) usage >&2; exit 2 ;;
   esac
   shift

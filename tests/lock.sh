@@ -17,6 +17,11 @@ compile operator/requirements.txt --extra operator --constraint "$pins"
 for extra in server optimizer optimizer-classic; do
   compile "runtime-image/requirements-$extra.txt" --extra "$extra" --constraint "$pins"
 done
+for image in server optimizer; do
+  for extra in "$image-openvino" "$image-cuda"; do
+    compile "runtime-image/requirements-$extra.txt" --extra "$extra" --constraint "$pins"
+  done
+done
 # Frameworks ask for a protobuf of their own: it is the one thing in which they may differ.
 sed -i '/^protobuf==/d' "$pins"
 for extra in optimizer-torch optimizer-tensorflow optimizer-mindspore; do

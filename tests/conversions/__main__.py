@@ -1,8 +1,8 @@
 """``make test-conversions``: each framework in an environment made from its image's lock file.
 
-Usage: python -m tests.conversions [torch] [tensorflow] [mindspore]; without names all three. The
-environments are made on first use (torch's, with CUDA, has 5 GB) and again when a lock changes. The
-tests themselves run here; only the conversions run there, as the build step's child does.
+Usage: python -m tests.conversions [torch] [tensorflow] [mindspore] [openvino]; without names all.
+The environments are made on first use (torch's, with CUDA, has 5 GB) and again when a lock changes.
+The tests themselves run here; only the conversions run there, as the build step's child does.
 """
 
 import os

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-FRAMEWORKS: Final = ("torch", "tensorflow", "mindspore")
+FRAMEWORKS: Final = ("torch", "tensorflow", "mindspore", "openvino")
 VARIABLE: Final = "SLIPWAY_TEST_CONVERSIONS"  # what to test, separated by commas
 
 

@@ -213,7 +213,18 @@ INVALID: Final[dict[str, Refused]] = {
     ),
     "a candidate that changes nothing": _refused(
         _set("spec.optimization.candidates.0", {"name": "same"}),
-        "candidate same changes nothing: set distillation, pruning, quantization or precision",
+        "candidate same changes nothing: set distillation, pruning, quantization, precision or "
+        "executionProvider",
+    ),
+    "two execution providers beside the CPU": _refused(
+        _set(
+            "spec.optimization.candidates",
+            [
+                {"name": "a", "executionProvider": "OpenVINO"},
+                {"name": "b", "executionProvider": "CUDA"},
+            ],
+        ),
+        "candidates name OpenVINO and CUDA, and no image holds both",
     ),
     "a candidate with nothing to train": _refused(
         _set(

@@ -14,7 +14,7 @@ from slipway.api.v1alpha1.model import ModelFormatName, ModelInput
 from slipway.api.v1alpha1.optimization import Optimization
 from slipway.api.v1alpha1.predictor import Concurrency, Session, Warmup
 from slipway.api.v1alpha1.validation import Validation
-from slipway.artifacts.manifest import Verdict
+from slipway.artifacts.manifest import ExecutionProvider, Verdict
 from slipway.contract import TERMINATION_MESSAGE_LIMIT
 from slipway.errors import Invalid
 from slipway.wire import WireModel
@@ -84,7 +84,11 @@ class CandidateSummary(WireModel):
 
 
 class ArtifactReference(WireModel):
-    """Which artifact, and the digest by which every later reader checks the manifest."""
+    """Which artifact, and the digest by which every later reader checks the manifest.
+
+    Attributes:
+        execution_provider: what its pods must have.
+    """
 
     manifest_uri: str
     manifest_digest: str
@@ -92,6 +96,7 @@ class ArtifactReference(WireModel):
     model_digest: str
     source_digest: str
     size_bytes: int
+    execution_provider: ExecutionProvider = ExecutionProvider.CPU
 
 
 class JobReport(WireModel):

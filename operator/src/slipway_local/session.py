@@ -24,6 +24,10 @@ IMAGES: Final = Images(
     optimizer_torch="slipway-optimizer-torch:local",
     optimizer_tensorflow="slipway-optimizer-tensorflow:local",
     optimizer_mindspore="slipway-optimizer-mindspore:local",
+    server_openvino="slipway-server-openvino:local",
+    optimizer_openvino="slipway-optimizer-openvino:local",
+    server_cuda="slipway-server-cuda:local",
+    optimizer_cuda="slipway-optimizer-cuda:local",
 )
 
 

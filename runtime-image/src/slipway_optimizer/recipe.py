@@ -12,7 +12,6 @@ from slipway.api.quantity import parse_decimal
 from slipway.api.v1alpha1.optimization import (
     Calibration,
     Candidate,
-    Distillation,
     Importance,
     Objective,
     Optimization,
@@ -21,9 +20,11 @@ from slipway.api.v1alpha1.optimization import (
     Pruning,
     PruningMethod,
     QuantizationMode,
-    Training,
 )
+from slipway.api.v1alpha1.training import Distillation, Training
+from slipway.artifacts.words import ExecutionProvider
 from slipway.wire import WireModel
+from slipway_optimizer.providers import file_name
 
 BASELINE: Final = "fp32"
 MIN_SHARE: Final = 0.03  # of time or of weights: below it INT8 changes nothing that one can measure
@@ -64,6 +65,7 @@ class Recipe(WireModel):
         fused: rewrites of the graph on which it builds.
         trained: whether PyTorch makes its weights, and so needs rows to learn from.
         rounded: whether it trains through the rounding of static INT8, too.
+        provider: what computes it.
         blocked: why it cannot be built here, if so.
     """
 
@@ -82,7 +84,18 @@ class Recipe(WireModel):
     trained: bool = False
     rounded: bool = False
     fused: tuple[str, ...] = ()
+    provider: ExecutionProvider = ExecutionProvider.CPU
     blocked: str | None = None
+
+    @property
+    def file(self) -> str:
+        """Name of the variant's file."""
+        return file_name(self.name, self.provider)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it builds on the graph as it came: our fusions are for ONNX Runtime's kernels."""
+        return self.trained or self.provider is not ExecutionProvider.CPU
 
     @property
     def text(self) -> str:
@@ -100,6 +113,8 @@ class Recipe(WireModel):
             words = f"{_pruned(self.pruning)}, {words}"
         if self.distillation is not None:
             words = f"{_distilled(self.distillation)}, {words}"
+        if self.provider is not ExecutionProvider.CPU:
+            words += f", on {self.provider}"
         return words + (f", fused ({', '.join(self.fused)})" if self.fused else "")
 
     @property
@@ -209,7 +224,13 @@ def plan(
 def _explicit(
     candidate: Candidate, fused: tuple[str, ...], calibration_rows: int, *, vnni: bool
 ) -> Recipe:
-    recipe = Recipe(name=candidate.name, pruning=candidate.pruning, fused=fused)
+    provider = candidate.execution_provider
+    recipe = Recipe(
+        name=candidate.name,
+        pruning=candidate.pruning,
+        fused=fused if provider is ExecutionProvider.CPU else (),
+        provider=provider,
+    )
     if candidate.precision is Precision.BF16:
         return recipe.model_copy(update={"blocked": _NO_BF16})
     if candidate.precision is Precision.FP16:

@@ -12,23 +12,32 @@ import numpy as np
 import onnxruntime as ort
 
 from slipway.artifacts.manifest import Tensor
+from slipway.artifacts.words import ExecutionProvider
 from slipway_optimizer.arrays import Array, Arrays, concatenate, rows_of, take
 from slipway_optimizer.failures import Refused
+from slipway_optimizer.providers import provider_of, runtime_options
 
-_CPU: Final = ["CPUExecutionProvider"]
 _FATAL_ONLY: Final = 4  # errors are raised, and say the same
 
 
 class Model:
     """A loaded variant, with the session options that the server uses."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(
+        self, path: Path, *, threads: int, provider: ExecutionProvider | None = None
+    ) -> None:
         """Load the file.
 
+        Args:
+            path: of the variant.
+            threads: of one run.
+            provider: what runs it; absent: what its name says.
+
         Raises:
-            Refused: ``ModelNotLoadable``, with ONNX Runtime's reason.
+            Refused: ``ModelNotLoadable``, with ONNX Runtime's reason; ``ProviderMissing``.
         """
-        self._session = _open(path, _options(threads))
+        wanted = provider_of(path) if provider is None else provider
+        self._session = _open(path, _options(threads), wanted)
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, feed: Arrays) -> Arrays:
@@ -179,15 +188,38 @@ def _options(threads: int) -> Any:
     return options
 
 
-def _open(path: Path, options: Any) -> Any:
+def _open(path: Path, options: Any, provider: ExecutionProvider = ExecutionProvider.CPU) -> Any:
+    name = provider.runtime_name
+    if name not in ort.get_available_providers():
+        raise Refused("ProviderMissing", missing(provider))
+    if provider is ExecutionProvider.CUDA:
+        ort.preload_dlls()  # CUDA's libraries come as Python packages, which no loader looks into
+    more = runtime_options(provider, options.intra_op_num_threads)
     try:
-        return ort.InferenceSession(str(path), options, providers=_CPU)
+        session = ort.InferenceSession(str(path), options, providers=[(name, more)])
     except Exception as error:
         if not _is_runtime_error(error):
             raise
         raise Refused(
             "ModelNotLoadable", f"ONNX Runtime does not load the model: {_reason(error)}"
         ) from error
+    if name not in session.get_providers():  # it fell back to the CPU, and said so in a log only
+        raise Refused("ProviderMissing", f"{provider} does not start here: {_REMEDIES[provider]}")
+    return session
+
+
+def missing(provider: ExecutionProvider) -> str:
+    """That ONNX Runtime here has no such provider, with the remedy."""
+    return f"{provider} is not available in this image: {_REMEDIES[provider]}"
+
+
+_REMEDIES: Final = {
+    ExecutionProvider.CPU: "install onnxruntime",
+    ExecutionProvider.OPENVINO: "run the optimization in the image slipway-optimizer-openvino, or "
+    "install slipway-operator[optimizer-openvino] in an environment of its own",
+    ExecutionProvider.CUDA: "run the optimization in the image slipway-optimizer-cuda on a node "
+    "with an NVIDIA GPU",
+}
 
 
 def _is_runtime_error(error: Exception) -> bool:

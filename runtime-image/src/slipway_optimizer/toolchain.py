@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 _DISTRIBUTIONS: Final = (
-    "slipway-operator", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx",
+    "slipway-operator", "numpy", "onnx", "onnxruntime", "onnxruntime-openvino", "onnxruntime-gpu",
+    "scikit-learn", "skl2onnx",
     "skops", "xgboost-cpu", "lightgbm", "onnxmltools", "torch", "onnxscript", "safetensors",
     "transformers", "tensorflow-cpu", "keras", "tf2onnx", "mindspore",
 )  # fmt: skip

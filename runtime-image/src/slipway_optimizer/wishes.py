@@ -59,7 +59,8 @@ def parse_candidate(text: str) -> Candidate:
     """``int4:mode=WeightOnly,bits=4`` or ``slim:prune=Percentile/50/Global,precision=FP16``.
 
     ``small:student=0.25,lambda=0.1+0.3``, ``thin:prune=Structured/50,epochs=8``,
-    ``learnt:mode=Static,epochs=4``. Lists are joined by ``+``: ``opTypes=Conv+MatMul``.
+    ``learnt:mode=Static,epochs=4``, ``fast:provider=OpenVINO``. Lists are joined by
+    ``+``: ``opTypes=Conv+MatMul``.
 
     Raises:
         Invalid: not of that form.
@@ -67,11 +68,13 @@ def parse_candidate(text: str) -> Candidate:
     where = f"--candidate '{text[:80]}'"
     name, _, rest = text.partition(":")
     values = _pairs(rest)
-    known = (*_QUANTIZATION, "precision", "prune", "importance", "lambda")
+    known = (*_QUANTIZATION, "precision", "prune", "importance", "lambda", "provider")
     _only(values, (*known, *_DISTILLATION, *_TRAINING), where)
     body: dict[str, Any] = {"name": name}
     if "precision" in values:
         body["precision"] = values["precision"]
+    if "provider" in values:
+        body["executionProvider"] = values["provider"]
     if "prune" in values:
         body["pruning"] = dict(zip(_PARTS, values["prune"].split("/"), strict=False))
         if "importance" in values:

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from slipway.artifacts.words import ExecutionProvider
 from slipway.errors import Invalid
 from slipway_server.errors import ModelFailed
 from slipway_server.protocol.tensors import BF16, BYTES, Array, TensorSpec
@@ -64,9 +65,16 @@ class Session(Protocol):
 
 
 class OnnxSession:
-    """A model on the CPU."""
+    """A model in ONNX Runtime."""
 
-    def __init__(self, path: Path, *, threads: int, packed: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        packed: bool = True,
+        provider: ExecutionProvider = ExecutionProvider.CPU,
+    ) -> None:
         """Load a file that was verified before.
 
         Args:
@@ -74,12 +82,14 @@ class OnnxSession:
             threads: CPU threads of one run.
             packed: rearrange weights for the fastest runs. Without, a large model with external
                 data loads some ten times sooner and runs about half as fast: see ``pack``.
+            provider: what runs it.
 
         Raises:
             Invalid: it is no model that this runtime can serve.
         """
-        self._packed = partial(_load, path, threads=threads, packed=True)
-        self._session = _load(path, threads=threads, packed=packed)
+        load = partial(_load, path, threads=threads, provider=provider)
+        self._packed = partial(load, packed=True)
+        self._session = load(packed=packed)
         self._inputs = tuple(_spec(node, "input") for node in self._session.get_inputs())
         self._outputs = tuple(_spec(node, "output") for node in self._session.get_outputs())
         self._names = [spec.name for spec in self._outputs]
@@ -153,7 +163,14 @@ class OnnxSession:
         ]
 
 
-def _load(path: Path, *, threads: int, packed: bool) -> Any:
+def _load(path: Path, *, threads: int, packed: bool, provider: ExecutionProvider) -> Any:
+    name = provider.runtime_name
+    if name not in ort.get_available_providers():
+        raise Invalid(
+            f"the model was measured on {provider}, which this server lacks: {_remedy(provider)}"
+        )
+    if provider is ExecutionProvider.CUDA:
+        ort.preload_dlls()  # CUDA's libraries come as Python packages, which no loader looks into
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -161,14 +178,25 @@ def _load(path: Path, *, threads: int, packed: bool) -> Any:
     # The loop and the runtime share the cores of one CPU limit: a spinning thread burns it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    more = {}
+    if provider is ExecutionProvider.OPENVINO:
+        more = {"device_type": "CPU", "num_of_threads": str(threads)}
     if not packed:
         options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), options, providers=[(name, more)])
     except ort_errors.NoSuchFile as error:
         raise Invalid(f"the model or its external data is missing: {_short(error)}") from error
     except _load_errors() as error:
         raise Invalid(f"ONNX Runtime {ort.__version__} cannot load it: {_short(error)}") from error
+    if name not in session.get_providers():  # it would go on, on the CPU and unmeasured
+        raise Invalid(f"{provider} does not start here: {_remedy(provider)}")
+    return session
+
+
+def _remedy(provider: ExecutionProvider) -> str:
+    node = " on a node with an NVIDIA GPU" if provider is ExecutionProvider.CUDA else ""
+    return f"use the image slipway-server-{provider.lower()}{node}, or optimise it for the CPU"
 
 
 def version() -> str:

@@ -20,7 +20,7 @@ from slipway.artifacts.layout import (
     hex_of,
 )
 from slipway.artifacts.store import Reader
-from slipway.artifacts.words import FileRole
+from slipway.artifacts.words import ExecutionProvider, FileRole
 from slipway.errors import Invalid, NotFound, Transient
 from slipway_server import cpu
 from slipway_server.errors import StorageDenied
@@ -50,6 +50,12 @@ class LocalArtifact:
     manifest: ServedManifest | None
     folder: Path
     model: Path
+
+    @property
+    def execution_provider(self) -> ExecutionProvider:
+        """What runs it; the CPU's kernels where no manifest says."""
+        held = self.manifest
+        return ExecutionProvider.CPU if held is None else held.execution_provider
 
     @property
     def external_bytes(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from slipway.artifacts.words import FileRole, Verdict, node_class
+from slipway.artifacts.words import ExecutionProvider, FileRole, Verdict, node_class
 from slipway.errors import Invalid
 from slipway_server.record import Record
 
@@ -50,6 +50,7 @@ class ServedManifest:
         node_class: of the machine that measured.
         verdict, message: of the validation.
         requires_any_cpu_flag: of the CPU that serves; empty means that any CPU may.
+        execution_provider: with which it was measured, and is run.
     """
 
     variant: str
@@ -57,6 +58,7 @@ class ServedManifest:
     verdict: Verdict
     message: str
     requires_any_cpu_flag: tuple[str, ...]
+    execution_provider: ExecutionProvider
     inputs: tuple[ServedTensor, ...]
     outputs: tuple[ServedTensor, ...]
     files: tuple[ServedFile, ...]
@@ -113,12 +115,14 @@ def parse_manifest(data: bytes) -> ServedManifest:
     root = Record.parsed(data)
     root.number("schemaVersion", 1, least=1, most=1)
     hardware, validation = root.record("hardware"), root.record("validation")
+    provider = root.text("executionProvider") if root.has("executionProvider") else "CPU"
     return ServedManifest(
         variant=root.text("variant"),
         node_class=node_class(hardware.text("architecture"), hardware.texts("cpuFlags")),
         verdict=_word(Verdict, validation.text("verdict"), "validation.verdict"),
         message=validation.text("message"),
         requires_any_cpu_flag=root.texts("requiresAnyCpuFlag", ()),
+        execution_provider=_word(ExecutionProvider, provider, "executionProvider"),
         inputs=tuple(_tensor(tensor) for tensor in root.records("inputs")),
         outputs=tuple(_tensor(tensor) for tensor in root.records("outputs")),
         files=tuple(_file(file) for file in root.records("files")),

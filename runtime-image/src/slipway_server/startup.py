@@ -88,7 +88,8 @@ def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Pr
         imports.join()
         from slipway_server.engine import OnnxSession
 
-        session = OnnxSession(artifact.model, threads=threads, packed=not large)
+        provider = artifact.execution_provider
+        session = OnnxSession(artifact.model, threads=threads, packed=not large, provider=provider)
         _check_signature(artifact, session)
     samples = _samples(artifact, session, limit=settings.warmup.golden_samples)
     from slipway_server import golden, warmup
@@ -148,7 +149,9 @@ def _arrange(
 
     def load(threads: int) -> OnnxSession:
         if threads not in sessions:
-            session = sessions[threads] = OnnxSession(artifact.model, threads=threads)
+            provider = artifact.execution_provider
+            session = OnnxSession(artifact.model, threads=threads, provider=provider)
+            sessions[threads] = session
             warmup.warm(session, rows, iterations=_WARM_RUNS, clock=clock)
         return sessions[threads]
 

@@ -27,6 +27,10 @@ def test_the_operator_reads_the_defaults(render: Render) -> None:
     assert found.config.images.optimizer_torch == "slipway-optimizer-torch:0.1.0"
     assert found.config.images.optimizer_tensorflow == "slipway-optimizer-tensorflow:0.1.0"
     assert found.config.images.optimizer_mindspore == "slipway-optimizer-mindspore:0.1.0"
+    assert found.config.images.server_openvino == "slipway-server-openvino:0.1.0"
+    assert found.config.images.optimizer_openvino == "slipway-optimizer-openvino:0.1.0"
+    assert found.config.images.server_cuda == "slipway-server-cuda:0.1.0"
+    assert found.config.images.optimizer_cuda == "slipway-optimizer-cuda:0.1.0"
     assert found.config.images.loader_images == ()
     assert found.config.images.pull_policy == "IfNotPresent"
     assert found.config.default_artifacts is None

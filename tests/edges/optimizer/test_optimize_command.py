@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from slipway.artifacts import layout
-from slipway.artifacts.manifest import ArtifactManifest, FileRole
+from slipway.artifacts.manifest import ArtifactManifest, ExecutionProvider, FileRole
 from tests.support.server import serving
 from tests.support.small_models import classifier, model_of, rows, save, save_rows
 
@@ -156,6 +156,20 @@ def wide_classifier() -> onnx.ModelProto:
         weights=np.eye(8, 3, dtype=np.float32) * 4,
         bias=np.zeros(3, np.float32),
     )
+
+
+def test_a_provider_that_is_not_here_fails_as_a_candidate_and_the_others_go_on(
+    small: Path, tmp_path: Path
+) -> None:
+    done = optimize(
+        "--model", small / "m.onnx", "--dataset", small / "d.npz", "--output", tmp_path / "out",
+        "--threads", 1, "--candidate", "gpu:provider=CUDA",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    manifest = ArtifactManifest.model_validate_json((tmp_path / "out/manifest.json").read_bytes())
+    _, failed = manifest.validation.candidates
+    assert (manifest.variant, manifest.execution_provider) == ("fp32", ExecutionProvider.CPU)
+    assert failed.reason.startswith("ProviderMissing: CUDA is not available in this image: run")
 
 
 def test_a_sweep_prints_one_line_for_each_model_whatever_it_is(small: Path, tmp_path: Path) -> None:

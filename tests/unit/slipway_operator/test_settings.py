@@ -35,6 +35,8 @@ def test_lists_are_separated_by_commas() -> None:
 def test_images_of_single_formats_may_be_absent() -> None:
     images = read({**NEEDED, "SLIPWAY_IMAGE_OPTIMIZER_TORCH": "t"}).config.images
     assert images.all == ("s", "o", "c", "t")
+    images = read({**NEEDED, "SLIPWAY_IMAGE_SERVER_CUDA": "g"}).config.images
+    assert (images.server_cuda, images.server_openvino, images.all[3:]) == ("g", "", ("g",))
     allowed = read({**NEEDED, "SLIPWAY_LOADER_IMAGES": "team/*,b:1"}).config.images.loader_images
     assert allowed == ("team/*", "b:1")
 

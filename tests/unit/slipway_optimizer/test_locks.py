@@ -22,15 +22,30 @@ def locked(image: str) -> set[str]:
         ("optimizer-torch", {"torch"}),
         ("optimizer-tensorflow", {"tensorflow-cpu"}),
         ("optimizer-mindspore", {"mindspore"}),
+        *(
+            (f"{program}-{provider}", set())
+            for program in ("server", "optimizer")
+            for provider in ("openvino", "cuda")
+        ),
     ],
 )
 def test_an_image_has_its_own_framework_and_no_other(image: str, frameworks: set[str]) -> None:
     assert locked(image) & FRAMEWORKS == frameworks
 
 
-def test_no_image_but_torch_s_has_cuda() -> None:
+@pytest.mark.parametrize(
+    "path", sorted(RUNTIME.glob("requirements-*.txt")), ids=lambda path: path.stem
+)
+def test_an_image_has_one_onnx_runtime(path: Path) -> None:
+    """The builds for other providers write the same files as the plain one."""
+    names = locked(path.stem.removeprefix("requirements-"))
+    build = next((b for b in ("-openvino", "-gpu") if b.replace("gpu", "cuda") in path.stem), "")
+    assert {n for n in names if n.startswith("onnxruntime")} == {f"onnxruntime{build}"}
+
+
+def test_no_image_but_torch_s_and_cuda_s_has_cuda() -> None:
     for path in RUNTIME.glob("requirements-*.txt"):
-        if "torch" not in path.name:
+        if "torch" not in path.name and "cuda" not in path.name:
             names = locked(path.stem.removeprefix("requirements-"))
             assert not [name for name in names if name.startswith(("nvidia", "cuda"))], path.name
 

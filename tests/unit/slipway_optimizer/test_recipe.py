@@ -1,10 +1,11 @@
 """Which variants are planned."""
 
+from dataclasses import replace
+
 import pytest
 
 from slipway.api.v1alpha1.optimization import (
     Candidate,
-    Distillation,
     Importance,
     Optimization,
     OptimizationMode,
@@ -12,8 +13,9 @@ from slipway.api.v1alpha1.optimization import (
     PruningMethod,
     Quantization,
     QuantizationMode,
-    Training,
 )
+from slipway.api.v1alpha1.training import Distillation, Training
+from slipway.artifacts.words import ExecutionProvider
 from slipway_optimizer.recipe import BASELINE, Plan, Profile, Recipe, plan
 
 NO_ROWS = "static quantisation needs real rows to calibrate with: set validation.dataset"
@@ -87,6 +89,18 @@ def test_explicit_builds_what_is_listed_and_says_what_it_cannot() -> None:
         Recipe(name="a", quantization=QuantizationMode.STATIC, per_channel=False, blocked=NO_ROWS),
         Recipe(name="b", quantization=QuantizationMode.DYNAMIC, per_channel=False, embeddings=True),
     )
+
+
+def test_another_provider_builds_on_the_graph_as_it_came() -> None:
+    fast = Candidate(name="fast", execution_provider=ExecutionProvider.OPENVINO)
+    wishes = Optimization(mode=OptimizationMode.EXPLICIT, candidates=(fast,))
+    fused = replace(profile(matmul_time=1.0), fused=("2 gelu",))
+    _, recipe = plan(fused, wishes, calibration_rows=0, vnni=True).recipes
+    assert recipe == Recipe(name="fast", provider=ExecutionProvider.OPENVINO)
+    assert (recipe.text, recipe.file, recipe.plain) == (
+        "fp32, on OpenVINO", "fast.OpenVINO.onnx", True
+    )  # fmt: skip
+    assert not FP32.plain
 
 
 def test_convert_only_builds_nothing_else() -> None:

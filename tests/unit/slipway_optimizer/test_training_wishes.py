@@ -4,14 +4,13 @@ import pytest
 
 from slipway.api.v1alpha1.optimization import (
     Candidate,
-    Distillation,
     Importance,
     Pruning,
     PruningMethod,
     Quantization,
     QuantizationMode,
-    Training,
 )
+from slipway.api.v1alpha1.training import Distillation, Training
 from slipway.errors import Invalid
 from slipway_optimizer.wishes import parse_candidate
 

@@ -15,6 +15,7 @@ from slipway.api.v1alpha1.optimization import (
     QuantizedOperator,
 )
 from slipway.api.v1alpha1.validation import Gate, GateMetric
+from slipway.artifacts.words import ExecutionProvider
 from slipway.errors import Invalid
 from slipway_optimizer.wishes import parse_candidate, parse_exports, parse_gate
 
@@ -45,6 +46,10 @@ def test_a_broken_gate_is_refused_with_its_text(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "fast:provider=OpenVINO",
+            Candidate(name="fast", execution_provider=ExecutionProvider.OPENVINO),
+        ),
         (
             "int4:mode=WeightOnly,bits=4",
             Candidate(
@@ -87,6 +92,8 @@ def test_a_candidate_has_a_name_and_parts(text: str, expected: Candidate) -> Non
     ("text", "words"),
     [
         ("same:", "candidate same changes nothing"),
+        ("same:provider=CPU", "candidate same changes nothing"),
+        ("fast:provider=TPU", "'CPU', 'OpenVINO' or 'CUDA'"),
         ("a:mode=Fast", "quantization.mode: Input should be 'Dynamic'"),
         ("a:speed=1", "'speed' is none of mode, bits"),
         ("a:mode=Static,bits=4", "bits 4 needs mode WeightOnly"),

@@ -8,7 +8,7 @@ from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from slipway.api.v1alpha1 import predictor
-from slipway.artifacts.manifest import ArtifactManifest, Tensor
+from slipway.artifacts.manifest import ArtifactManifest, ExecutionProvider, Tensor
 from slipway.errors import Invalid
 from slipway.tasks import ServingRequest
 from slipway_server import served
@@ -46,7 +46,7 @@ def read(document: dict[str, Any]) -> ServedManifest:
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
-    manifest = written()
+    manifest = written(execution_provider=ExecutionProvider.CUDA)
     assert served.parse_manifest(manifest.model_dump_json(by_alias=True).encode()) == (
         ServedManifest(
             variant=manifest.variant,
@@ -54,12 +54,19 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
             verdict=manifest.validation.verdict,
             message=manifest.validation.message,
             requires_any_cpu_flag=manifest.requires_any_cpu_flag,
+            execution_provider=ExecutionProvider.CUDA,
             inputs=tuple(ServedTensor(t.name, t.datatype, t.shape) for t in manifest.inputs),
             outputs=tuple(ServedTensor(t.name, t.datatype, t.shape) for t in manifest.outputs),
             files=tuple(ServedFile(f.name, f.role, f.digest, f.size_bytes) for f in manifest.files),
         )
     )
     assert manifest.hardware.node_class == "x86_64+vnni+amx"
+
+
+def test_a_manifest_of_before_there_were_providers_is_the_cpu_s() -> None:
+    old = document()
+    del old["executionProvider"]
+    assert read(old).execution_provider is ExecutionProvider.CPU
 
 
 @pytest.mark.parametrize(
@@ -72,6 +79,7 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         ("inputs", [1]),
         ("files", [{"name": "../../etc/passwd"}]),
         ("requiresAnyCpuFlag", [1]),
+        ("executionProvider", "TPU"),
         ("hardware", []),
         ("validation", {"verdict": "Great", "message": ""}),
     ],

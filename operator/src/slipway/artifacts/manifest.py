@@ -4,13 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from slipway.artifacts.words import FileRole, Verdict, node_class
+from slipway.artifacts.words import ExecutionProvider, FileRole, Verdict, node_class
 from slipway.errors import Invalid
 from slipway.wire import WireModel
 
 __all__ = [
-    "ArtifactFile", "ArtifactManifest", "CandidateReport", "Dataset", "FileRole", "GateResult",
-    "Hardware", "Source", "Stage", "Tensor", "ValidationReport", "Verdict",
+    "ArtifactFile", "ArtifactManifest", "CandidateReport", "Dataset", "ExecutionProvider",
+    "FileRole", "GateResult", "Hardware", "Source", "Stage", "Tensor", "ValidationReport",
+    "Verdict",
 ]  # fmt: skip
 
 
@@ -131,6 +132,7 @@ class ArtifactManifest(WireModel):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     requires_any_cpu_flag: tuple[str, ...] = ()  # of the CPU that serves; empty: any CPU may
+    execution_provider: ExecutionProvider = ExecutionProvider.CPU  # that measured, and serves
     files: tuple[ArtifactFile, ...]
     stages: tuple[Stage, ...] = ()
     validation: ValidationReport

@@ -12,6 +12,19 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "Inconclusive"
 
 
+class ExecutionProvider(StrEnum):
+    """What computes a model: ONNX Runtime's own CPU kernels, or another library below it."""
+
+    CPU = "CPU"
+    OPENVINO = "OpenVINO"
+    CUDA = "CUDA"
+
+    @property
+    def runtime_name(self) -> str:
+        """As ONNX Runtime calls it."""
+        return f"{self}ExecutionProvider"
+
+
 class FileRole(StrEnum):
     """What a file of an artifact is for."""
 

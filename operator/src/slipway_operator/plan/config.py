@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from slipway.api.v1alpha1.model import Model, ModelFormatName
 from slipway.api.v1alpha1.optimization import TENSORFLOW_EXPORTS, Optimization
+from slipway.artifacts.words import ExecutionProvider
 from slipway.errors import Invalid
 
 
@@ -32,12 +33,19 @@ class Images:
     optimizer_torch: str = ""
     optimizer_tensorflow: str = ""
     optimizer_mindspore: str = ""
+    server_openvino: str = ""
+    optimizer_openvino: str = ""
+    server_cuda: str = ""
+    optimizer_cuda: str = ""
     loader_images: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every image that a pod may get, loaders' apart."""
-        optional = (self.optimizer_torch, self.optimizer_tensorflow, self.optimizer_mindspore)
+        optional = (
+            self.optimizer_torch, self.optimizer_tensorflow, self.optimizer_mindspore,
+            self.server_openvino, self.optimizer_openvino, self.server_cuda, self.optimizer_cuda,
+        )  # fmt: skip
         present = tuple(image for image in optional if image)
         return (self.server, self.optimizer, self.optimizer_classic, *present)
 
@@ -51,6 +59,8 @@ class Images:
         if model.loader is not None and model.loader.image is not None:
             return self._allowed(model.loader.image)
         name = model.model_format.name
+        if wished.execution_provider is not ExecutionProvider.CPU:
+            return self._of_provider(name, wished)
         if name is ModelFormatName.ONNX and (wished.exports or wished.trains):
             return self._of_framework(wished)
         if wished.trains and name is not ModelFormatName.PYTORCH:
@@ -65,6 +75,38 @@ class Images:
                 "chart (runtime.images), or convert the model to ONNX"
             )
         return image
+
+    def server_for(self, wished: Optimization) -> str:
+        """The image that serves whatever wins: the one in which it was measured.
+
+        Raises:
+            Invalid: there is no such image.
+        """
+        provider = wished.execution_provider
+        match provider:
+            case ExecutionProvider.CPU:
+                return self.server
+            case ExecutionProvider.OPENVINO:
+                image = self.server_openvino
+            case ExecutionProvider.CUDA:
+                image = self.server_cuda
+        return image or _no_image("server", provider)
+
+    def _of_provider(self, name: ModelFormatName, wished: Optimization) -> str:
+        """Images with another provider read ONNX alone, and hold no framework."""
+        provider = wished.execution_provider
+        if name is not ModelFormatName.ONNX or wished.trains or wished.exports:
+            what = f"reads modelFormat {name}"
+            if name is ModelFormatName.ONNX:
+                what = "trains" if wished.trains else f"writes {wished.exports[0]}"
+            raise Invalid(
+                f"a candidate in spec.optimization asks for executionProvider {provider}, and no "
+                f"image has that and {what}: publish the ONNX model by a resource of its own, and "
+                "name its model.onnx in another"
+            )
+        openvino = provider is ExecutionProvider.OPENVINO
+        image = self.optimizer_openvino if openvino else self.optimizer_cuda
+        return image or _no_image("optimizer", provider)
 
     def _of_framework(self, wished: Optimization) -> str:
         """An ONNX model goes to the image of the framework that trains or exports it."""
@@ -111,6 +153,15 @@ class Images:
             f"spec.model.loader.image is '{image}', but the administrator allows {listed}: ask to "
             "add it to runtime.loaderImages of the Helm chart"
         )
+
+
+def _no_image(program: str, provider: ExecutionProvider) -> str:
+    value = f"{program}{provider.capitalize()}"
+    raise Invalid(
+        f"no {program} image has executionProvider {provider}, which a candidate in "
+        f"spec.optimization asks for: the administrator sets runtime.images.{value} of the Helm "
+        "chart, or leave it out"
+    )
 
 
 @dataclass(frozen=True, slots=True)

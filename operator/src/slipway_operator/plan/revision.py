@@ -96,7 +96,7 @@ def snapshot(spec: Spec, *, namespace_uid: str, config: Config) -> Snapshot:
         optimization=spec.optimization,
         validation=spec.validation,
         predictor=spec.predictor,
-        server_image=spec.predictor.runtime_image or config.images.server,
+        server_image=spec.predictor.runtime_image or config.images.server_for(spec.optimization),
         optimizer_image=config.images.optimizer_for(spec.model, spec.optimization),
         artifacts_uri=join_uri(root, namespace_uid),
         artifacts_storage=storage,

@@ -11,6 +11,7 @@ from slipway.artifacts.manifest import (
     ArtifactFile,
     ArtifactManifest,
     Dataset,
+    ExecutionProvider,
     FileRole,
     Source,
     Stage,
@@ -99,8 +100,9 @@ def assemble(job: Job, outcome: Outcome) -> None:
 def _write_model(job: Job, outcome: Outcome, picked: str) -> list[tuple[str, FileRole]]:
     folder, rows = job.work.artifact, outcome.rows.judging
     built = {c.recipe.name: c.file for c in outcome.built.candidates}
+    provider = _provider(outcome)
     parts = _write_parts(job.work.candidates / (built[picked] or ""), folder / layout.MODEL)
-    model = Model(folder / layout.MODEL, threads=job.request.threads)
+    model = Model(folder / layout.MODEL, threads=job.request.threads, provider=provider)
     golden = take(rows.inputs, slice(0, GOLDEN_SAMPLES))
     answers = model.run_rows(golden)
     save_npz(
@@ -257,10 +259,18 @@ def _manifest(
         inputs=outcome.signature.inputs,
         outputs=_outputs(outcome),
         requires_any_cpu_flag=_required_flags(outcome),
+        execution_provider=_provider(outcome),
         files=tuple(files),
         validation=report.validation,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _provider(outcome: Outcome) -> ExecutionProvider:
+    """What runs the pick."""
+    picked = outcome.judgement.picked
+    recipes = {c.recipe.name: c.recipe for c in outcome.built.candidates}
+    return ExecutionProvider.CPU if picked is None else recipes[picked].provider
 
 
 def _required_flags(outcome: Outcome) -> tuple[str, ...]:

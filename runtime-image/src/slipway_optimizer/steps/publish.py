@@ -141,6 +141,7 @@ def _reference(job: Job, manifest: ArtifactManifest, data: bytes) -> ArtifactRef
         model_digest=manifest.file(FileRole.MODEL).digest,
         source_digest=manifest.source.digest,
         size_bytes=manifest.size_bytes,
+        execution_provider=manifest.execution_provider,
     )
 
 

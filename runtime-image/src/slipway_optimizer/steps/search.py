@@ -161,7 +161,7 @@ class _Search:
         if self._left <= 0:
             budget = self.job.request.optimization.budget
             return _failed(candidate, "OutOfBudget", f"the budget of {budget} was spent before")
-        file = f"{recipe.name}.onnx"
+        file = recipe.file
         try:
             result = self._isolated("quantize", recipe, self.job.work.candidates / file)
             screen = self._look(self.job.work.candidates / file)
@@ -249,7 +249,7 @@ class _Search:
         task = WorkerTask.model_validate(
             {
                 "action": action,
-                "source": str(self.ground.baseline if recipe.trained else self.ground.base),
+                "source": str(self.ground.baseline if recipe.plain else self.ground.base),
                 "target": str(target or self.job.work.scratch / "unused.onnx"),
                 "feeds": str(feeds),
                 "recipe": recipe,

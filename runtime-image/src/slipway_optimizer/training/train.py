@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from slipway.api.quantity import parse_decimal
-from slipway.api.v1alpha1.optimization import Importance, Training
+from slipway.api.v1alpha1.optimization import Importance
+from slipway.api.v1alpha1.training import Training
 from slipway_optimizer.arrays import INPUT_PREFIX, Array, Arrays, load_npz, take
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused

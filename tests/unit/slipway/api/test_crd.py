@@ -133,11 +133,17 @@ def test_the_rules_are_these() -> None:
                 "!has(self.exports) || !('PT2' in self.exports && "
                 "('TFLite' in self.exports || 'SavedModel' in self.exports))"
             ),
+            (
+                "!has(self.candidates) || !(self.candidates.exists(c, has(c.executionProvider) && "
+                "c.executionProvider == 'OpenVINO') && self.candidates.exists(c, "
+                "has(c.executionProvider) && c.executionProvider == 'CUDA'))"
+            ),
         ],
         ".spec.optimization.candidates[]": [
             (
                 "has(self.distillation) || has(self.pruning) || has(self.quantization) || "
-                "has(self.precision)"
+                "has(self.precision) || "
+                "has(self.executionProvider) && self.executionProvider != 'CPU'"
             ),
             "!has(self.precision) || !has(self.quantization)",
             (

@@ -95,6 +95,10 @@ ALL_IMAGES = Images(
     optimizer_torch="torch",
     optimizer_tensorflow="tensorflow",
     optimizer_mindspore="mindspore",
+    server_openvino="s-openvino",
+    optimizer_openvino="o-openvino",
+    server_cuda="s-cuda",
+    optimizer_cuda="o-cuda",
     loader_images=("team/a:*", "b"),
 )
 
@@ -176,6 +180,67 @@ def test_training_without_an_image_for_it_is_refused_with_the_remedy(
     resource["spec"]["model"]["modelFormat"] = {"name": name}
     with pytest.raises(Invalid, match=words):
         snapshot(parse_spec(resource), namespace_uid="u", config=config(images=images))
+
+
+def on(provider: str, **more: Any) -> dict[str, Any]:
+    fast = {"name": "fast", "executionProvider": provider}
+    plain = {"name": "int8", "quantization": {"mode": "Dynamic"}}
+    return {"mode": "Explicit", "candidates": [plain, fast], **more}
+
+
+@pytest.mark.parametrize(
+    ("provider", "server", "optimizer"),
+    [
+        ("CPU", "s", "onnx"),
+        ("OpenVINO", "s-openvino", "o-openvino"),
+        ("CUDA", "s-cuda", "o-cuda"),
+    ],
+)
+def test_what_wins_is_served_by_the_runtime_that_measured_it(
+    provider: str, server: str, optimizer: str
+) -> None:
+    candidate = {"name": "a", "precision": "FP16", "executionProvider": provider}
+    optimization = {"mode": "Explicit", "candidates": [candidate]}
+    resource = served(optimization=optimization)
+    content = stored_revision(resource, images=ALL_IMAGES).content
+    assert (content.server_image, content.optimizer_image) == (server, optimizer)
+
+
+@pytest.mark.parametrize(
+    ("resource", "images", "words"),
+    [
+        (
+            served(optimization=on("OpenVINO", exports=["PT2"])), ALL_IMAGES,
+            "has that and writes PT2",
+        ),
+        (
+            served(optimization=on("CUDA", candidates=[
+                {"name": "a", "executionProvider": "CUDA", "distillation": {}}])),
+            ALL_IMAGES, "has that and trains: publish the ONNX model by a resource of its own",
+        ),
+        (
+            served(optimization=on("CUDA")), Images("s", "onnx", "c"),
+            r"no server image has executionProvider CUDA, .* sets runtime\.images\.serverCuda of",
+        ),
+        (
+            served(optimization=on("OpenVINO")), Images("s", "onnx", "c", server_openvino="s"),
+            r"administrator sets runtime\.images\.optimizerOpenvino of the Helm chart, or leave",
+        ),
+    ],
+    ids=["an export", "training", "no server image", "no optimizer image"],
+)  # fmt: skip
+def test_a_provider_without_an_image_for_the_whole_is_refused_with_the_remedy(
+    resource: dict[str, Any], images: Images, words: str
+) -> None:
+    with pytest.raises(Invalid, match=words):
+        snapshot(parse_spec(resource), namespace_uid="u", config=config(images=images))
+
+
+def test_another_format_than_onnx_is_converted_before_another_provider_runs_it() -> None:
+    resource = served(optimization=on("OpenVINO"))
+    resource["spec"]["model"]["modelFormat"] = {"name": "sklearn"}
+    with pytest.raises(Invalid, match="has that and reads modelFormat sklearn: publish"):
+        snapshot(parse_spec(resource), namespace_uid="u", config=config(images=ALL_IMAGES))
 
 
 def test_a_format_without_an_image_is_refused_with_the_remedy() -> None:

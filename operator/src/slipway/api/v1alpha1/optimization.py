@@ -6,6 +6,8 @@ from pydantic import Field
 
 from slipway.api.quantity import parse_decimal
 from slipway.api.v1alpha1.base import Decimal, Duration, Name, Rule, RuledModel, Text
+from slipway.api.v1alpha1.training import Distillation, Training
+from slipway.artifacts.words import ExecutionProvider
 
 
 class OptimizationMode(StrEnum):
@@ -177,63 +179,6 @@ class Pruning(RuledModel):
     )
 
 
-def _share(field: str) -> Rule:
-    """``field`` is a decimal above 0 and at most 1."""
-    snake = {"learningRate": "learning_rate"}.get(field, field)
-    return Rule(
-        cel=f"!has(self.{field}) || (double(self.{field}) > 0.0 && double(self.{field}) <= 1.0)",
-        message=f"{field} is {{{field}}}: use more than 0 and at most 1",
-        check=lambda part: 0 < parse_decimal(getattr(part, snake)) <= 1,
-    )
-
-
-class Distillation(RuledModel):
-    """A smaller model that learns from this one: min E[L(f, y)] + lambda E|f - g|^2 (PyTorch)."""
-
-    width: Decimal = Field(
-        default="0.25",
-        description="Share of the channels that the student keeps, in blocks of 16: the most "
-        "important ones, so that it begins with what the teacher knows.",
-    )
-    depth: Decimal = Field(
-        default="1",
-        description="Share of the residual branches (else of the layers whose outputs have their "
-        "inputs' shape) that it keeps.",
-    )
-    lambdas: tuple[Decimal, ...] = Field(
-        default=(),
-        max_length=8,
-        description="Weights of the teacher against the labels, tried in order, each divided by "
-        "the variance of the teacher's scores. Absent: 0.05, 0.1, 0.3; without labels, one.",
-    )
-    target_score: Decimal | None = Field(
-        default=None,
-        description="On the rows held out: accuracy, or minus the mean absolute error. Reached, no "
-        "further lambda is tried. Absent: all are, as far as the budget goes.",
-    )
-    rules = (
-        _share("width"),
-        _share("depth"),
-        Rule(
-            cel="!has(self.lambdas) || self.lambdas.all(l, double(l) > 0.0)",
-            message="lambdas holds a number that is not above 0: leave it out",
-            check=lambda d: all(parse_decimal(value) > 0 for value in d.lambdas),
-        ),
-    )
-
-
-class Training(RuledModel):
-    """Fine-tuning by the labels and by the model's own scores (PyTorch)."""
-
-    epochs: int = Field(
-        default=12, ge=1, le=1000, description="At most; it ends early when nothing gets better."
-    )
-    learning_rate: Decimal = Field(
-        default="0.001", description="The highest: it rises shortly, then falls along a cosine."
-    )
-    rules = (_share("learningRate"),)
-
-
 class Candidate(RuledModel):
     """One variant to build: any of its parts, applied in this order."""
 
@@ -250,14 +195,23 @@ class Candidate(RuledModel):
         description="Train what the other parts did: the student, what pruning left, and with mode "
         "Static also through the rounding (quantisation-aware).",
     )
+    execution_provider: ExecutionProvider = Field(
+        default=ExecutionProvider.CPU,
+        description="What computes it. OpenVINO and CUDA have optimizer and server images of their "
+        "own, in which fp32 on the CPU is measured, too; CUDA's pods ask for one nvidia.com/gpu.",
+    )
     rules = (
         Rule(
             cel="has(self.distillation) || has(self.pruning) || has(self.quantization) || "
-            "has(self.precision)",
-            message="candidate {name} changes nothing: set distillation, pruning, quantization or "
-            "precision",
-            check=lambda c: any(
-                p is not None for p in (c.distillation, c.pruning, c.quantization, c.precision)
+            "has(self.precision) || "
+            "has(self.executionProvider) && self.executionProvider != 'CPU'",
+            message="candidate {name} changes nothing: set distillation, pruning, quantization, "
+            "precision or executionProvider",
+            check=lambda c: (
+                c.execution_provider is not ExecutionProvider.CPU
+                or any(
+                    p is not None for p in (c.distillation, c.pruning, c.quantization, c.precision)
+                )
             ),
         ),
         Rule(
@@ -304,7 +258,12 @@ class ExportFormat(StrEnum):
     MINDSPORE = "MindSpore"
 
 
+_OWN = ExecutionProvider.CPU
 TENSORFLOW_EXPORTS = (ExportFormat.TFLITE, ExportFormat.SAVED_MODEL)
+
+
+def _one_provider(optimization: "Optimization") -> bool:
+    return len({c.execution_provider for c in optimization.candidates} - {_OWN}) <= 1
 
 
 def _one_framework(optimization: "Optimization") -> bool:
@@ -375,7 +334,21 @@ class Optimization(RuledModel):
             "frameworks: use one resource for each",
             check=_one_framework,
         ),
+        Rule(
+            cel="!has(self.candidates) || !(self.candidates.exists(c, has(c.executionProvider) && "
+            "c.executionProvider == 'OpenVINO') && self.candidates.exists(c, "
+            "has(c.executionProvider) && c.executionProvider == 'CUDA'))",
+            message="candidates name OpenVINO and CUDA, and no image holds both: use one resource "
+            "for each",
+            check=_one_provider,
+        ),
     )
+
+    @property
+    def execution_provider(self) -> ExecutionProvider:
+        """What the images must have beside the CPU's kernels; CPU when that is all."""
+        wanted = (candidate.execution_provider for candidate in self.candidates)
+        return next((provider for provider in wanted if provider is not _OWN), _OWN)
 
     @property
     def trains(self) -> bool:

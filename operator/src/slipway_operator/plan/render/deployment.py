@@ -23,6 +23,7 @@ from slipway_operator.plan.render.pod import (
     request_annotation,
     resources,
     storage_volumes,
+    with_gpu,
 )
 from slipway_operator.plan.revision import Revision
 
@@ -72,13 +73,13 @@ def deployment(
                     "labels": {**labels, str(Label.VARIANT): artifact.variant},
                     "annotations": request_annotation(request),
                 },
-                "spec": _pod(revision, config),
+                "spec": _pod(revision, artifact, config),
             },
         },
     }
 
 
-def _pod(revision: Revision, config: Config) -> Object:
+def _pod(revision: Revision, artifact: ArtifactReference, config: Config) -> Object:
     content = revision.content
     storages = {StorageMount.ARTIFACTS: content.artifacts_storage}
     mounts = (StorageMount.ARTIFACTS,) if content.artifacts_storage else ()
@@ -97,7 +98,10 @@ def _pod(revision: Revision, config: Config) -> Object:
                 {"name": HTTP_PORT_NAME, "containerPort": int(Port.HTTP), "protocol": "TCP"},
                 {"name": GRPC_PORT_NAME, "containerPort": int(Port.GRPC), "protocol": "TCP"},
             ],
-            "resources": resources(content.predictor.resources, _DEFAULT_RESOURCES),
+            "resources": with_gpu(
+                resources(content.predictor.resources, _DEFAULT_RESOURCES),
+                artifact.execution_provider,
+            ),
             **_probes(),
         }
     ]

@@ -29,6 +29,7 @@ from slipway_operator.plan.render.pod import (
     request_annotation,
     resources,
     storage_volumes,
+    with_gpu,
 )
 from slipway_operator.plan.revision import Revision, Snapshot
 
@@ -44,6 +45,7 @@ _GIVE_UP = {
     "action": "FailJob",
     "onExitCodes": {"operator": "In", "values": [int(ExitCode.USAGE), int(ExitCode.INVALID)]},
 }
+_MEASURING = (Step.BUILD, Step.VALIDATE)
 _MOUNTS: dict[Step, tuple[StorageMount, ...]] = {
     Step.FETCH: (StorageMount.MODEL, StorageMount.DATASET, StorageMount.ARTIFACTS),
     Step.BUILD: (),
@@ -118,6 +120,7 @@ def optimization_job(
     }
     spec = pod_spec(config, storage_volumes(storages))
     wanted = resources(job.resources, _DEFAULT_RESOURCES)
+    measuring = with_gpu(wanted, content.optimization.execution_provider)
     steps = [
         container(
             step,
@@ -126,7 +129,7 @@ def optimization_job(
             config=config,
             mounts=tuple(mount for mount in _MOUNTS[step] if storages[mount] is not None),
         )
-        | {"resources": wanted}
+        | {"resources": measuring if step in _MEASURING else wanted}
         for step in Step
     ]
     spec["initContainers"], spec["containers"] = steps[:-1], steps[-1:]

@@ -2,7 +2,8 @@
 
 from slipway.api.v1alpha1.model import Storage
 from slipway.api.v1alpha1.predictor import Resources
-from slipway.contract import Annotation, PodPath, StorageMount
+from slipway.artifacts.words import ExecutionProvider
+from slipway.contract import GPU, Annotation, PodPath, StorageMount
 from slipway.tasks import OptimizationRequest, ReplayRequest, ServingRequest
 from slipway_operator.plan.config import Config
 from slipway_operator.plan.objects import Object
@@ -127,6 +128,13 @@ def resources(wanted: Resources, defaults: Resources) -> Object:
         defaults.limits.model_dump(exclude_none=True) if not _any(wanted) else {},
     )
     return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+
+
+def with_gpu(wanted: Object, provider: ExecutionProvider) -> Object:
+    """The same with the one GPU that CUDA needs; what a limit names, is requested by it."""
+    if provider is not ExecutionProvider.CUDA:
+        return wanted
+    return {**wanted, "limits": {**wanted.get("limits", {}), GPU: "1"}}
 
 
 def _any(wanted: Resources) -> bool:

@@ -2,12 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slipway.api.v1alpha1.resource import parse_spec
+from slipway.artifacts.words import ExecutionProvider
 from slipway_operator.plan.config import Images
 from slipway_operator.plan.objects import Object
 from slipway_operator.plan.render.deployment import deployment
@@ -136,6 +138,43 @@ def test_only_the_steps_that_talk_to_a_store_hold_credentials() -> None:
         "validate": [],
         "publish": ["storage-artifacts"],
     }
+
+
+GPU = "nvidia.com/gpu"
+
+
+def limits_on(wished: str, picked: str) -> dict[str, str | None]:
+    """Container -> GPUs, when a candidate asks for ``wished`` and the pick runs on ``picked``."""
+    owner = served(
+        optimization={
+            "mode": "Explicit",
+            "candidates": [{"name": "fast", "precision": "FP16", "executionProvider": wished}],
+        }
+    )
+    images = replace(
+        IMAGES, server_openvino="i", optimizer_openvino="i", server_cuda="i", optimizer_cuda="i"
+    )
+    found = stored_revision(owner, images=images)
+    artifact = job_report().artifact
+    assert artifact is not None
+    artifact = artifact.model_copy(update={"execution_provider": ExecutionProvider(picked)})
+    job = optimization_job(
+        owner, found.name, found.content, job=parse_spec(owner).job, attempt=0, config=CONFIG
+    )
+    pods = (job, deployment(owner, found, artifact, CONFIG))
+    return {
+        one["name"]: one["resources"]["limits"].get(GPU)
+        for pod in pods
+        for one in containers(pod["spec"]["template"]["spec"])
+    }
+
+
+def test_a_gpu_is_asked_for_where_cuda_is_measured_and_where_it_serves() -> None:
+    none = dict.fromkeys(("fetch", "build", "validate", "publish", "server"))
+    assert limits_on("CUDA", "CUDA") == none | {"build": "1", "validate": "1", "server": "1"}
+    assert limits_on("CUDA", "CPU") == none | {"build": "1", "validate": "1"}
+    assert limits_on("OpenVINO", "OpenVINO") == none
+    assert limits_on("CPU", "CPU") == none
 
 
 def test_a_pod_template_follows_from_the_revision_alone() -> None:
