@@ -237,8 +237,8 @@ def _round(
     bad = set(peak.codes) - {200} | set(over.codes) - {200, 429}
     if bad or not over.latencies:
         raise SystemExit(f"{model}: unexpected answers: {peak.codes}, {over.codes}")
-    # A request may wait for a full queue, and for the runs that are under way or its own.
-    places = Concurrency().max_queued + (1 + learnt["instances"]) * learnt["max_batch_rows"]
+    # A request may wait for a full queue, for the runs that are under way or next, and for its own.
+    places = Concurrency().max_queued + (1 + 2 * learnt["instances"]) * learnt["max_batch_rows"]
     bound, late = _p99(over.time_of(places)), _p99(over.latencies)
     good = peak.cpu_seconds / peak.codes[200]
     refused = (over.cpu_seconds - good * over.codes[200]) / max(1, over.codes[429])

@@ -1,7 +1,9 @@
 """Zero-delay batching: what arrived while the model was busy shares the next run.
 
 Nothing ever waits for company. A model cheaper than a thread switch runs on the loop itself, any
-other on worker threads, so that the loop keeps reading, answering and probing meanwhile.
+other on worker threads, so that the loop keeps reading, answering and probing meanwhile. Where runs
+are short, a whole batch that waits is given to the workers ahead of time: they go from run to run
+without asking.
 """
 
 import asyncio
@@ -21,6 +23,9 @@ from slipway_server.metrics import RunMetrics
 from slipway_server.waiting import QueueLimits, Waiting, displaced
 
 _LOOP_SHARE_SECONDS: Final = 0.005  # inline runs give the loop a turn after this time
+# Runs of one row that take less: then a worker that has to ask the loop for each run waits for a
+# good part of the time. Longer ones gain nothing, and the next turns are better decided late.
+_SHORT_SECONDS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,17 @@ class BatchPolicy:
     inline: bool = False
     instances: int = 1
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What became of jobs that a worker was given; ``jobs`` are those that it ran."""
+
+    given: list[Job]
+    jobs: list[Job]
+    outcomes: list[Outcome]
+    start: float
+    seconds: float
 
 
 class Batcher:
@@ -68,7 +84,9 @@ class Batcher:
         self._clock = clock
         self._metrics = metrics or RunMetrics()
         self._queue = Waiting(limits, together=policy.max_rows)
-        self._running: list[list[Job]] = []  # one for each instance that is busy
+        self._running: list[list[Job]] = []  # what the workers have: runs, and what comes next
+        is_short = 0.0 < policy.seconds < _SHORT_SECONDS
+        self._places = policy.instances * (2 if is_short else 1)
         self._scheduled = False
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._inline = Inline(policy.inline)
@@ -102,7 +120,7 @@ class Batcher:
         """
         job.since = self._clock()
         victim = self._queue.add(job)
-        if not self._scheduled and len(self._running) < self._policy.instances:
+        if not self._scheduled and self._has_place():
             self._scheduled = True
             self._loop.call_soon(self._tick)  # after this turn of the loop read all its sockets
         if victim is not None and victim.done is not None:
@@ -130,7 +148,7 @@ class Batcher:
         while jobs := self._take(now):
             outcomes = run_together(self._session.run, jobs, self._outputs)
             took = self._clock() - now
-            self._metrics.seconds.add(took)
+            self._note(jobs, now, took)
             self._inline.ran(took)
             if not self._inline.stays:
                 self._start_workers()
@@ -154,11 +172,20 @@ class Batcher:
         for _ in range(self._policy.instances):
             threading.Thread(target=self._work, name="model", daemon=True).start()
 
+    def _has_place(self) -> bool:
+        """Whether the workers take more: one of them is idle, or a whole batch waits."""
+        busy, policy = len(self._running), self._policy
+        return busy < policy.instances or (
+            busy < self._places and len(self._queue) >= policy.max_rows
+        )
+
     def _start(self) -> None:
         """Give what waits to idle workers in equal parts: two half batches at once beat a whole."""
         queue, instances = self._queue, self._policy.instances
-        while queue and (idle := instances - len(self._running)):
-            jobs = self._take(self._clock(), most=-(-len(queue) // idle))
+        while queue and self._has_place():
+            idle = instances - len(self._running)
+            most = -(-len(queue) // idle) if idle > 0 else sys.maxsize
+            jobs = self._take(self._clock(), most=most)
             if not jobs:
                 return
             self._running.append(jobs)
@@ -168,31 +195,43 @@ class Batcher:
         while jobs := self._inbox.get():
             outcomes: list[Outcome]
             start = self._clock()
+            wanted = [job for job in jobs if job.done is not None]  # others expired meanwhile
             try:
-                outcomes = run_together(self._session.run, jobs, self._outputs)
+                outcomes = run_together(self._session.run, wanted, self._outputs) if wanted else []
             except BaseException as error:  # noqa: BLE001 - top of a thread: the door reports it
-                outcomes = [error] * len(jobs)
-            took = self._clock() - start
+                outcomes = [error] * len(wanted)
+            run = _Run(jobs, wanted, outcomes, start, self._clock() - start)
             try:
-                self._loop.call_soon_threadsafe(self._finished, jobs, outcomes, took)
+                self._loop.call_soon_threadsafe(self._finished, run)
             except RuntimeError:
                 return  # the loop is closed: the process ends
 
-    def _finished(self, jobs: list[Job], outcomes: list[Outcome], seconds: float) -> None:
-        self._running = [others for others in self._running if others is not jobs]
-        self._metrics.seconds.add(seconds)
-        self._inline.ran(seconds)
+    def _finished(self, run: "_Run") -> None:
+        self._running = [others for others in self._running if others is not run.given]
+        self._note(run.jobs, run.start, run.seconds)
+        self._inline.ran(run.seconds)
         if not self._inline.stays:
             self._start()  # keep the model busy first, then write the answers
         elif self._queue and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._tick)
-        self._deliver(jobs, outcomes)
+        self._deliver(run.jobs, run.outcomes)
+
+    def _note(self, jobs: list[Job], start: float, seconds: float) -> None:
+        """Count a run."""
+        if not jobs:
+            return
+        metrics, rows = self._metrics, 0
+        waited = metrics.queue.add
+        for job in jobs:
+            waited(start - job.since)
+            rows += job.rows
+        metrics.rows.add(rows)
+        metrics.seconds.add(seconds)
 
     def _take(self, now: float, *, most: int = sys.maxsize) -> list[Job]:
         """The next jobs that share a run: the first, and at most so many of its key that fit."""
         queue, max_rows = self._queue, self._policy.max_rows
-        waited = self._metrics.queue.add
         taken: list[Job] = []
         skipped: list[Job] = []
         key, rows = None, 0
@@ -207,14 +246,11 @@ class Batcher:
                 skipped.append(job)
                 continue
             taken.append(job)
-            waited(now - job.since)
             rows += job.rows
             if key is None or rows >= max_rows or len(taken) >= most:
                 break
         for job in reversed(skipped):
             queue.put_back(job)
-        if taken:
-            self._metrics.rows.add(rows)
         return taken
 
     def _deliver(self, jobs: list[Job], outcomes: list[Outcome]) -> None:

@@ -24,6 +24,7 @@ _SIZES: Final = (2, 4, 8, 16, 32)
 _GAIN: Final = 0.95  # a larger batch must cost less than this share per row
 INLINE_SECONDS: Final = 0.0003  # two thread switches cost about as much
 _INLINE_BATCH_SECONDS: Final = 0.002
+_HOP_SECONDS: Final = 0.0001  # of each run that is not on the loop, about
 _LARGEST_BATCH_BYTES: Final = 64 << 20
 _ANY_SIZES: Final = (16, 64, 256)  # guesses for dynamic dimensions behind the first
 # Joining rows may change the order of a sum, not more. Where activations are quantised by the range
@@ -116,7 +117,8 @@ def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
     start = clock()
     one = time_of_one(session, rows, clock)
     inline = one < INLINE_SECONDS
-    best, cost, last = 1, one, one
+    hop = 0.0 if inline else _HOP_SECONDS
+    best, cost, last = 1, one + hop, one
     budget = min(_LONGEST_LEARNING, max(_BUDGET_SECONDS, _RUNS_OF_LEARNING * one))
     # To compare and to time the first batch takes eight runs: a slower model is not worth the wait.
     affordable = 8 * one < budget and can_batch(session.inputs, session.outputs)
@@ -131,8 +133,8 @@ def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
             last = _best_time(session, joined(rows, size), clock, budget=_BUDGET_SECONDS / 10)
             if inline and last > _INLINE_BATCH_SECONDS:
                 break
-            if last / size < _GAIN * cost:
-                best, cost = size, last / size
+            if (last + hop) / size < _GAIN * cost:
+                best, cost = size, (last + hop) / size
             elif size > 2 * best:
                 break
     return BatchPolicy(max_rows=best, inline=inline, seconds=one)

@@ -158,6 +158,54 @@ async def test_several_instances_run_at_once_and_share_what_waits() -> None:
     target.close()
 
 
+async def test_a_whole_batch_is_given_ahead_where_runs_are_short() -> None:
+    gate = Gate()
+    session = FakeSession(gate)
+    target = batcher(session, BatchPolicy(max_rows=2, seconds=0.001))
+    waiters = submitted(target, Waiter(rows(0)))
+    await gate.running()
+    waiters += submitted(target, *(Waiter(rows(n)) for n in range(1, 6)))
+    await asyncio.sleep(0)
+    assert (target.queued, session.runs) == (3, [1])  # two are with the worker
+    gate.let.release(4)
+    assert [await waiter.value() for waiter in waiters] == [0, 2, 4, 6, 8, 10]
+    assert session.runs == [1, 2, 2, 1]
+    target.close()
+
+
+async def test_less_than_a_batch_waits_for_more_while_the_model_is_busy() -> None:
+    gate = Gate()
+    session = FakeSession(gate)
+    target = batcher(session, BatchPolicy(max_rows=2, seconds=0.001))
+    waiters = submitted(target, Waiter(rows(0)))
+    await gate.running()
+    waiters += submitted(target, Waiter(rows(1)))
+    await asyncio.sleep(0)
+    waiters += submitted(target, Waiter(rows(2)))
+    gate.let.release(2)
+    assert [await waiter.value() for waiter in waiters] == [0, 2, 4]
+    assert session.runs == [1, 2]
+    target.close()
+
+
+async def test_what_was_given_ahead_and_is_not_wanted_any_more_costs_no_run() -> None:
+    gate = Gate()
+    session = FakeSession(gate)
+    target = batcher(session, BatchPolicy(seconds=0.001))
+    first, left, late, last = submitted(
+        target, Waiter(rows(0)), Waiter(rows(1)), Waiter(rows(2), deadline=5e11), Waiter(rows(3))
+    )
+    await gate.running()
+    cancel(left.job)
+    target.expire(5e11)
+    assert isinstance(await late.answer, DeadlineExpired)
+    gate.let.release(2)
+    assert [await waiter.value() for waiter in (first, last)] == [0, 6]
+    assert session.runs == [1, 1]
+    assert not left.answer.done()
+    target.close()
+
+
 async def test_bytes_are_bounded_as_well() -> None:
     target = batcher(FakeSession(double), INLINE, QueueLimits(size=20))
     submitted(target, first := Waiter(rows(1, 2)))  # 16 bytes
