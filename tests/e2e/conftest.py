@@ -101,6 +101,15 @@ def space(
     yield from _space(f"{module}-{request.node.name}", store, files)
 
 
+@pytest.fixture(scope="module")
+def stage(
+    request: pytest.FixtureRequest, store: ObjectStore, files: Files, installation: Installation
+) -> Iterator[Space]:
+    """A namespace for all tests of a module: none may need what another of them left there."""
+    module = request.module.__name__.rpartition(".")[2].removeprefix("test_")
+    yield from _space(f"{module}-stage", store, files)
+
+
 def _space(title: str, store: ObjectStore, files: Files) -> Iterator[Space]:
     made = Space(title.partition("-")[0].replace("_", "-"), store, files)
     yield made

@@ -111,6 +111,15 @@ class Space:
 
         return self.watch.wait(name, holds, seconds=seconds, since=since)
 
+    def settled(self, name: str, *, seconds: float = 120) -> Json:
+        """Wait until it is Healthy as it is now, also if nothing happens; returns its status."""
+
+        def holds() -> bool:
+            return is_healthy(self.kubectl.get("mdep", name))
+
+        eventually(f"{name} Healthy", holds, seconds=seconds, period=0.5)
+        return self.status(name)
+
     def status(self, name: str) -> Json:
         """Its status now."""
         found: Json = self.kubectl.get("mdep", name).get("status") or {}

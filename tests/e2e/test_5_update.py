@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.e2e.figures import tell
 from tests.e2e.space import ANALYSIS, Space, identities
 from tests.support.kubectl import SEEN_AT, Json, eventually
@@ -42,9 +44,16 @@ def span(states: list[Json], weight: int) -> tuple[float, float]:
     return begin, next(past)[SEEN_AT]
 
 
-def test_a_new_version_takes_over_step_by_step_without_a_failed_request(space: Space) -> None:
-    space.apply(space.digits("digits", **SPEC))
-    old = space.healthy("digits")["status"]["stable"]["revision"]
+@pytest.fixture(scope="module")
+def served(stage: Space) -> Space:
+    """Its model ``digits`` serves; so it does at the end of each test."""
+    stage.apply(stage.digits("digits", **SPEC))
+    stage.healthy("digits")
+    return stage
+
+
+def test_a_new_version_takes_over_step_by_step_without_a_failed_request(served: Space) -> None:
+    space, old = served, served.status("digits")["stable"]["revision"]
 
     with space.load("digits", Mix.half_kept(RATE)) as load:
         since = space.apply(space.digits("digits", model="digits-2.skops", **SPEC))
@@ -132,11 +141,14 @@ def _check_analysis(states: list[Json]) -> None:
     assert {entry["verdict"] for entry in judged if entry["samples"]} == {"Passed"}
 
 
-def test_an_edit_that_makes_no_new_model_starts_no_canary(space: Space) -> None:
-    space.apply(space.digits("digits", **{**SPEC, "replicas": 1}))
-    revision = space.healthy("digits")["status"]["stable"]["revision"]
+def test_an_edit_that_makes_no_new_model_starts_no_canary(served: Space) -> None:
+    space = served
+    space.apply(space.digits("digits", model="digits-2.skops", **{**SPEC, "replicas": 1}))
+    revision = space.settled("digits")["stable"]["revision"]
+    eventually("one pod", lambda: len(space.servers("digits")) == 1, seconds=90)
     pods = identities(space.servers("digits"))
-    since = space.apply(space.digits("digits", **{**SPEC, "replicas": 2}))
+    two = {**SPEC, "replicas": 2}
+    since = space.apply(space.digits("digits", model="digits-2.skops", **two))
     space.healthy("digits", since=since)
     time.sleep(3)
     assert space.status("digits")["stable"]["revision"] == revision
@@ -144,12 +156,14 @@ def test_an_edit_that_makes_no_new_model_starts_no_canary(space: Space) -> None:
     assert pods.items() <= identities(space.servers("digits")).items()
 
 
-def test_promote_by_hand_after_an_endless_pause(space: Space) -> None:
+def test_promote_by_hand_after_an_endless_pause(served: Space) -> None:
+    space = served
     steps = [{"setWeight": 50}, {"pause": {}}]
     spec = {**SPEC, "replicas": 1, "rollout": {"canary": {"steps": steps, "analysis": ANALYSIS}}}
-    space.apply(space.digits("digits", **spec))
-    space.healthy("digits")
-    since = space.apply(space.digits("digits", model="digits-2.skops", **spec))
+    space.apply(space.digits("digits", model="digits-2.skops", **spec))
+    space.settled("digits")
+    other = {"predictor": {**SPEC["predictor"], "warmup": {"iterations": 11}}}
+    since = space.apply(space.digits("digits", model="digits-2.skops", **{**spec, **other}))
     paused = space.watch.wait(
         "digits", lambda state: (state.get("status") or {}).get("phase") == "Paused", since=since
     )

@@ -143,14 +143,24 @@ def test_what_cannot_be_read_is_named_with_a_remedy_and_mended_by_itself(space: 
         space.healthy(name, seconds=200)
 
 
-def test_a_store_that_is_down_is_waited_for_and_what_serves_goes_on(space: Space) -> None:
-    space.apply(space.digits("serving", optimization={"mode": "ConvertOnly"}))
-    space.healthy("serving")
+@pytest.fixture(scope="module")
+def served(stage: Space) -> Space:
+    """Its model ``digits`` serves; so it does at the end of each test."""
+    stage.apply(stage.digits("digits", optimization={"mode": "ConvertOnly"}))
+    stage.healthy("digits")
+    return stage
+
+
+def test_a_store_that_is_down_is_waited_for_and_what_serves_goes_on(served: Space) -> None:
+    space = served
     try:
         space.store.stop()
-        since = space.apply(space.digits("waiting", model="digits-2.skops"))
-        with space.load("serving", Mix.only("http-new", 20.0)) as load:
-            _restart_container(space, "serving")
+        waiting = space.digits(
+            "waiting", model="digits-2.skops", optimization={"mode": "ConvertOnly"}
+        )
+        since = space.apply(waiting)
+        with space.load("digits", Mix.only("http-new", 20.0)) as load:
+            _restart_container(space, "digits")
             state = space.watch.wait(
                 "waiting", lambda r: reason(r) == "StorageUnreachable", seconds=200, since=since
             )
@@ -177,11 +187,11 @@ def _restart_container(space: Space, name: str) -> None:
     eventually("its container back and ready", restarted, seconds=60)
 
 
-def test_an_image_that_is_not_there_is_named_and_can_be_corrected(space: Space) -> None:
+def test_an_image_that_is_not_there_is_named_and_can_be_corrected(served: Space) -> None:
+    space = served
     spec: Json = {"optimization": {"mode": "ConvertOnly"}}
     absent: Json = {"predictor": {"runtimeImage": "registry.invalid/slipway/nothing:1"}}
-    space.apply(space.digits("digits", **spec))
-    good = space.healthy("digits")["status"]["stable"]["revision"]
+    good = space.settled("digits")["stable"]["revision"]
     pods = identities(space.servers("digits"))
     since = space.apply(space.digits("digits", **spec, **absent))
 

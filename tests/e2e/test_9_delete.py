@@ -18,7 +18,8 @@ def children(space: Space, name: str) -> set[str]:
     return set(space.kubectl("get", KINDS, "-l", label, "-o", "name").split())
 
 
-def test_children_go_with_their_resource(space: Space) -> None:
+def test_children_go_with_their_resource(stage: Space) -> None:
+    space = stage
     scaling = {"minReplicas": 1, "maxReplicas": 2}
     space.apply(space.digits("one", **PLAIN, autoscaling=scaling))
     space.apply(space.digits("other", **PLAIN))
@@ -38,40 +39,42 @@ def test_children_go_with_their_resource(space: Space) -> None:
     assert children(space, "other") == kept
 
 
-def test_a_namespace_with_models_can_be_deleted(space: Space) -> None:
-    space.apply(space.digits("digits", **PLAIN))
-    space.healthy("digits")
-    space.apply(space.digits("under-way", model="digits-2.skops"))
-    Kubectl()("delete", "namespace", space.name, "--wait=false")
-    eventually(
-        "without the namespace", lambda: space.name not in Kubectl().names("ns"), seconds=120
-    )
-
-
 def test_uninstalling_leaves_models_serving_and_a_new_install_adopts_them(
-    space: Space, installation: Installation
+    stage: Space, installation: Installation
 ) -> None:
-    space.apply(space.digits("digits", **PLAIN))
-    before = space.healthy("digits")
-    pods = identities(space.servers("digits"))
-    generations = {n: d["metadata"]["generation"] for n, d in space.deployments("digits").items()}
-    with space.load("digits", Mix.half_kept(30)) as load:
+    space = stage
+    space.apply(space.digits("other", **PLAIN))
+    before = space.settled("other")
+    pods = identities(space.servers("other"))
+    generations = {n: d["metadata"]["generation"] for n, d in space.deployments("other").items()}
+    with space.load("other", Mix.half_kept(30)) as load:
         installation.uninstall()
         assert Kubectl().names("crd") >= {"modeldeployments.slipway.dev"}
         time.sleep(3)
         installation.install()
         eventually("a leader", installation.leader, seconds=40)
-        since = len(space.watch.states("digits"))
+        since = len(space.watch.states("other"))
         # It is in charge again: what is asked for now happens.
-        space.kubectl("scale", "mdep", "digits", "--replicas=2")
-        space.healthy("digits", since=since)
+        space.kubectl("scale", "mdep", "other", "--replicas=2")
+        space.healthy("other", since=since)
     tell(
         f"uninstalled and installed again in {installation.seconds:.0f} s: {load.result.summary()}"
     )
     assert load.result.failures == []
-    after = space.status("digits")
-    assert after["stable"]["revision"] == before["status"]["stable"]["revision"]
-    now = identities(space.servers("digits"))
+    after = space.status("other")
+    assert after["stable"]["revision"] == before["stable"]["revision"]
+    now = identities(space.servers("other"))
     assert pods.items() <= now.items()
-    for name, deployment in space.deployments("digits").items():
+    for name, deployment in space.deployments("other").items():
         assert deployment["metadata"]["generation"] == generations[name] + 1  # the scale alone
+
+
+def test_a_namespace_with_models_can_be_deleted(stage: Space) -> None:
+    space = stage
+    space.apply(space.digits("other", **PLAIN))
+    space.settled("other")
+    space.apply(space.digits("under-way", model="digits-2.skops", **PLAIN))
+    Kubectl()("delete", "namespace", space.name, "--wait=false")
+    eventually(
+        "without the namespace", lambda: space.name not in Kubectl().names("ns"), seconds=120
+    )
