@@ -1,9 +1,10 @@
 """Figures of the inference server: ``python -m benchmarks.serving [--peers kserve,mlserver]``.
 
 Every server runs the same models, is checked against ONNX Runtime's own answer, then loaded by wrk
-or h2load. Beside each, raw ``session.run`` is measured, and rates are compared in units of that, so
-that a machine which others use as well changes little. Figures are ratios; the last columns say
-what was promised. With ``--save`` the table and the machine go into ``benchmarks/results``.
+or h2load. What is compared is measured in turns, round by round: ours and a peer, ours and raw
+``session.run``; so what else the machine does meanwhile meets both. Figures are ratios; the last
+columns say what was promised. With ``--save`` the table and the machine go into
+``benchmarks/results``.
 """
 
 import argparse
@@ -12,8 +13,8 @@ import json
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,8 @@ import numpy.typing as npt
 from benchmarks.machine import machine
 from benchmarks.serving import ceiling, models
 from benchmarks.serving.bodies import RPC, Body, body, numbers
-from benchmarks.serving.figures import OURS, Case, Facts, figures, table
+from benchmarks.serving.ceiling import Shape
+from benchmarks.serving.figures import KINDS, OURS, Bare, Case, Facts, figures, table
 from benchmarks.serving.load import Load, Sample, measure, median, missing_tools
 from benchmarks.serving.servers import NATIVE, PEERS, Serving, native, ours, peer
 
@@ -50,41 +52,90 @@ class Run:
     seconds: int
     rounds: int
     samples: dict[Case, Sample] = field(default_factory=dict)
-    raw: dict[tuple[str, str], float] = field(default_factory=dict)
-    ceilings: dict[str, float] = field(default_factory=dict)
+    beside: dict[Case, Sample] = field(default_factory=dict)
+    raw: dict[Case, Bare] = field(default_factory=dict)
+    ceilings: dict[str, Bare] = field(default_factory=dict)
     ready: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
 
-    def measure(self, serving: Serving, kinds: tuple[str, ...]) -> None:
-        """All cases of a server."""
+    def alone(self, serving: Serving) -> None:
+        """All cases of our server, in turns with ONNX Runtime alone."""
+        for case in self._cases(serving, KINDS):
+            path, found, raw, most = self.paths[case.model], [], [], []
+            for _ in range(self.rounds):
+                raw.append(ceiling.bare(case.model, path, seconds=0.5))
+                found.append(self._sample(serving, case))
+                if case.model in ("small", "medium") and case.kind == "binary":
+                    shape = _shape(serving, case.model)
+                    most.append(ceiling.bare(case.model, path, shape=shape))
+            self.samples[case], self.raw[case] = median(found), _median(raw)
+            if most:
+                self.ceilings[case.model] = _median(most)
+            self._tell(case, self.samples[case], f"raw {self.raw[case].rate:8.0f}/s")
+
+    def in_turns(self, serving: Serving, mine: dict[str, Serving], kinds: tuple[str, ...]) -> None:
+        """All cases of a peer, each in turns with one of ours, by model."""
+        for case in self._cases(serving, kinds):
+            theirs, ours = [], []
+            for _ in range(self.rounds):
+                ours.append(self._sample(mine[case.model], case))
+                theirs.append(self._sample(serving, case))
+            self.samples[case], self.beside[case] = median(theirs), median(ours)
+            self._tell(case, self.samples[case], "")
+            self._tell(replace(case, server=OURS), self.beside[case], f"beside {case.server}")
+
+    def _cases(self, serving: Serving, kinds: tuple[str, ...]) -> Iterator[Case]:
+        """Those that a server answers rightly."""
         for model in self.paths:
-            rate = ceiling.items_per_second(model, self.paths[model], seconds=0.5)
-            self.raw[(serving.name, model)] = rate
             expected = ceiling.first_answer(model, self.paths[model])
             for kind, connections in CASES[model]:
-                if kind in kinds:
-                    self._case(serving, Case(serving.name, kind, model, connections), expected)
+                case = Case(serving.name, kind, model, connections)
+                if kind not in kinds or (serving.name != OURS and model == "small"):
+                    continue
+                wrong = check(serving, case, _request(case), expected)
+                if wrong:
+                    print(f"{case.server:10} {kind:7} {model:7} left out: {wrong}", flush=True)
+                else:
+                    yield case
 
-    def _case(self, serving: Serving, case: Case, expected: Numbers) -> None:
-        request = body(case.kind, case.model, models.feeds(case.model))
-        wrong = check(serving, case, request, expected)
-        if wrong:
-            print(f"{case.server:10} {case.kind:7} {case.model:7} left out: {wrong}", flush=True)
-            return
-        load = Load(case.kind, serving.port(case.kind), case.model, request, case.connections)
-        samples = [measure(load, serving.running, seconds=self.seconds) for _ in range(self.rounds)]
-        found = self.samples[case] = median(samples)
+    def _sample(self, serving: Serving, case: Case) -> Sample:
+        port = serving.port(case.kind)
+        load = Load(case.kind, port, case.model, _request(case), case.connections)
+        return measure(load, serving.running, seconds=self.seconds)
+
+    @staticmethod
+    def _tell(case: Case, found: Sample, more: str) -> None:
         print(
             f"{case.server:10} {case.kind:7} {case.model:7} {case.connections:3}"
             f" {found.rate:10.0f}/s  p50 {found.p50:8.0f} us  p99 {found.p99:8.0f} us"
-            f"  cpu {found.cpu:8.0f} us  raw {self.raw[(case.server, case.model)]:8.0f}/s"
-            f"  failed {found.failed}",
+            f"  cpu {found.cpu:8.0f} us  failed {found.failed}  {more}",
             flush=True,
         )
 
     def facts(self) -> Facts:
         """What the figures are made of."""
-        return Facts(self.samples, self.raw, self.ceilings, self.ready, self.memory)
+        return Facts(self.samples, self.beside, self.raw, self.ceilings, self.ready, self.memory)
+
+
+def _median(found: list[Bare]) -> Bare:
+    return Bare(
+        statistics.median(bare.rate for bare in found),
+        statistics.median(bare.cpu for bare in found),
+    )
+
+
+def _request(case: Case) -> Body:
+    return body(case.kind, case.model, models.feeds(case.model))
+
+
+def _shape(serving: Serving, model: str) -> Shape:
+    """The batch and the threads that our server chose."""
+    url = f"http://127.0.0.1:{serving.http_port}/v2/models/{model}"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        chosen = json.load(answer)["parameters"]
+    instances = int(chosen["instances"])
+    rows = min(max(1, 8 // instances), int(chosen["max_batch_rows"]))
+    return Shape(rows=rows, runs_at_once=instances, threads=int(chosen["threads"]))
 
 
 def check(
@@ -163,24 +214,10 @@ def main() -> None:
 
 
 def _all(run: Run, peers: list[str]) -> None:
-    kinds = ("json", "binary", "grpc")
     with ours(run.paths) as serving:
-        run.measure(serving, kinds)
-        _ceilings(run, serving)
-    if "medium" in run.paths:
-        one = {"medium": run.paths["medium"]}
-        with ours(one, threads=1) as serving:
-            limited = Run(one, run.seconds, run.rounds, run.samples, run.raw)
-            limited.measure(replace(serving, name=f"{OURS}-1"), kinds)
-    if NATIVE in peers and "tiny" in run.paths:
-        tiny = {"tiny": run.paths["tiny"]}
-        with native(tiny) as serving:
-            Run(tiny, run.seconds, run.rounds, run.samples, run.raw).measure(serving, ("json",))
-    for name in peers:
-        if name == NATIVE:
-            continue
-        with peer(PEERS[name], run.paths) as serving:
-            run.measure(serving, PEERS[name].kinds)
+        run.alone(serving)
+        for name in peers:
+            _beside(run, name, serving)
     if "tiny" in run.paths:
         tiny = {"tiny": run.paths["tiny"]}
         _starts(run, OURS, partial(ours, tiny))
@@ -189,24 +226,20 @@ def _all(run: Run, peers: list[str]) -> None:
                 _starts(run, name, partial(peer, PEERS[name], tiny))
 
 
-def _ceilings(run: Run, serving: Serving) -> None:
-    """Bare runs with the batch and the threads that our server chose."""
-    for model in run.paths:
-        if model not in ("small", "medium"):
-            continue
-        url = f"http://127.0.0.1:{serving.http_port}/v2/models/{model}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            chosen = json.load(answer)["parameters"]
-        instances = int(chosen["instances"])
-        rows = min(max(1, 8 // instances), int(chosen["max_batch_rows"]))
-        run.ceilings[model] = ceiling.items_per_second(
-            model,
-            run.paths[model],
-            rows=rows,
-            runs_at_once=instances,
-            threads=int(chosen["threads"]),
-            seconds=float(run.seconds),
-        )
+def _beside(run: Run, name: str, serving: Serving) -> None:
+    """One peer, in turns with ours; with the medium model both have one thread."""
+    mine = dict.fromkeys(run.paths, serving)
+    with ExitStack() as stack:
+        if name == NATIVE:
+            if "tiny" in run.paths:
+                other = stack.enter_context(native({"tiny": run.paths["tiny"]}))
+                replace(run, paths={"tiny": run.paths["tiny"]}).in_turns(other, mine, ("json",))
+            return
+        if "medium" in run.paths:
+            one = {"medium": run.paths["medium"]}
+            mine["medium"] = stack.enter_context(ours(one, threads=1))
+        other = stack.enter_context(peer(PEERS[name], run.paths))
+        run.in_turns(other, mine, PEERS[name].kinds)
 
 
 def _starts(run: Run, name: str, start: Callable[[], AbstractContextManager[Serving]]) -> None:

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +11,30 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
+from benchmarks.serving.figures import Bare
 from benchmarks.serving.models import feeds
 
 
-def items_per_second(
-    model: str,
-    path: Path,
-    *,
-    rows: int = 1,
-    runs_at_once: int = 1,
-    threads: int = 1,
-    seconds: float = 1.0,
-) -> float:
-    """Rows per second of bare ``session.run``.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Rows of one run, threads that call ``run``, and threads of one run."""
+
+    rows: int = 1
+    runs_at_once: int = 1
+    threads: int = 1
+
+
+def bare(model: str, path: Path, *, shape: Shape | None = None, seconds: float = 1.0) -> Bare:
+    """Rows per second, and CPU time of a row, of bare ``session.run``.
 
     Args:
         model: name of the model.
         path: its file.
-        rows: of one run.
-        runs_at_once: threads that call ``run``.
-        threads: of one run.
+        shape: of runs.
         seconds: how long.
     """
+    shape = shape or Shape()
+    rows, runs_at_once, threads = shape.rows, shape.runs_at_once, shape.threads
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -48,14 +51,16 @@ def items_per_second(
             session.run(None, batch)
             counts[place] += 1
 
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), time.process_time()
     workers = [threading.Thread(target=repeat, args=(n,)) for n in range(1, runs_at_once)]
     for worker in workers:
         worker.start()
     repeat(0)
     for worker in workers:
         worker.join()
-    return sum(counts) * rows / (time.perf_counter() - began)
+    done = sum(counts) * rows
+    cpu = (time.process_time() - spent) / done * 1e6
+    return Bare(done / (time.perf_counter() - began), cpu)
 
 
 def first_answer(model: str, path: Path) -> Any:

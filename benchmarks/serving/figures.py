@@ -1,12 +1,13 @@
 """From samples to the figures that are promised. Pure."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from benchmarks.serving.load import Sample
 
 OURS: Final = "slipway"
+KINDS: Final = ("json", "binary", "grpc")
 PYTHON_PEERS: Final = ("fastapi", "mlserver", "kserve", "pytriton")
 
 
@@ -21,35 +22,47 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """ONNX Runtime alone: rows per second, and CPU microseconds of a row."""
+
+    rate: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a run measured.
+    """All that a run measured. Each sample is the median of its rounds.
 
     Attributes:
-        samples: the median of the rounds of a case.
-        raw: ``session.run`` of one row on one thread, rows per second, measured beside each
-            server: by server and model.
+        samples: by case.
+        beside: our samples, measured in turns with a peer's: by the peer's case.
+        raw: ``session.run`` of one row on one thread, measured in turns with our cases.
         ceilings: the same with our server's batch and threads, by model.
         ready: seconds from start to ready with the tiny model only, by server.
         memory: idle megabytes (PSS) with the tiny model only, by server.
     """
 
     samples: Mapping[Case, Sample]
-    raw: Mapping[tuple[str, str], float]
-    ceilings: Mapping[str, float]
+    beside: Mapping[Case, Sample]
+    raw: Mapping[Case, Bare]
+    ceilings: Mapping[str, Bare]
     ready: Mapping[str, float]
     memory: Mapping[str, float]
 
-    def rate(self, case: Case) -> float | None:
-        """Requests per second in units of raw runs: what others used of the machine divides out."""
-        sample = self.samples.get(case)
-        raw = self.raw.get((case.server, case.model))
-        return None if sample is None or not raw else sample.rate / raw
+    def faster(self, theirs: Case) -> float | None:
+        """Our requests per second in units of a peer's."""
+        sample, ours = self.samples.get(theirs), self.beside.get(theirs)
+        return ours.rate / sample.rate if sample and ours and sample.rate else None
 
-    def median_latency(self, case: Case) -> float | None:
-        """The same for the median latency."""
-        sample = self.samples.get(case)
-        raw = self.raw.get((case.server, case.model))
-        return None if sample is None or not raw else sample.p50 * raw
+    def cheaper(self, theirs: Case) -> float | None:
+        """CPU time of a peer's request in units of ours."""
+        sample, ours = self.samples.get(theirs), self.beside.get(theirs)
+        return sample.cpu / ours.cpu if sample and ours and ours.cpu else None
+
+    def later(self, theirs: Case) -> float | None:
+        """Our median latency in units of a peer's."""
+        sample, ours = self.samples.get(theirs), self.beside.get(theirs)
+        return ours.p50 / sample.p50 if sample and ours and sample.p50 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class Figure:
     Attributes:
         value: ``None`` when a server it needs was not measured.
         smaller: whether less is better.
+        cpu: the same ratio in CPU time of the servers, which neither the load generator nor others
+            on the machine take anything from.
     """
 
     what: str
@@ -66,6 +81,7 @@ class Figure:
     reach: float
     value: float | None
     smaller: bool = False
+    cpu: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -81,10 +97,13 @@ class Figure:
 
 def figures(facts: Facts) -> list[Figure]:
     """Every figure, in the order in which they are promised."""
-    tiny_json = Case(OURS, "json", "tiny", 32)
+    tiny_json, tiny_binary = (Case(OURS, kind, "tiny", 32) for kind in ("json", "binary"))
     found = [
-        Figure("tiny JSON c=32 / raw", 0.38, 0.45, facts.rate(tiny_json)),
-        Figure("tiny binary c=32 / raw", 0.40, 0.48, facts.rate(Case(OURS, "binary", "tiny", 32))),
+        _bare(f"tiny {name} c=32 / raw", bounds, facts.samples.get(case), facts.raw.get(case))
+        for name, case, bounds in (
+            ("JSON", tiny_json, (0.38, 0.45)),
+            ("binary", tiny_binary, (0.40, 0.48)),
+        )
     ]
     for peer, floor, reach in (
         ("fastapi", 18.0, 30.0), ("mlserver", 22, 30), ("kserve", 30, 40), ("pytriton", 8, 12),
@@ -101,10 +120,9 @@ def figures(facts: Facts) -> list[Figure]:
     ):
         found.append(_against(facts, rpc, peer, (floor, reach)))
     for model in ("small", "medium"):
-        rate = facts.samples.get(Case(OURS, "binary", model, 8))
-        ceiling = facts.ceilings.get(model)
-        value = rate.rate / ceiling if rate and ceiling else None
-        found.append(Figure(f"{model} c=8 / raw, same threads and batch", 0.85, 0.95, value))
+        what = f"{model} c=8 / raw, same threads and batch"
+        case, ceiling = Case(OURS, "binary", model, 8), facts.ceilings.get(model)
+        found += [_bare(what, (0.85, 0.95), facts.samples.get(case), ceiling)]
     found.append(_medium(facts))
     image = Case(OURS, "binary", "image", 8)
     found.append(_against(facts, image, "pytriton", (2, 3)))
@@ -122,29 +140,36 @@ def figures(facts: Facts) -> list[Figure]:
 
 def table(found: list[Figure]) -> str:
     """For a terminal."""
-    lines = [f"{'what':<46} {'measured':>9} {'floor':>7} {'reach':>7}  verdict"]
+    lines = [f"{'what':<40} {'measured':>9} {'by CPU':>7} {'floor':>7} {'reach':>7}  verdict"]
     for figure in found:
-        value = "-" if figure.value is None else f"{figure.value:.2f}"
+        value, cpu = ("-" if one is None else f"{one:.2f}" for one in (figure.value, figure.cpu))
         lines.append(
-            f"{figure.what:<46} {value:>9} {figure.floor:>7g} {figure.reach:>7g}  {figure.verdict}"
+            f"{figure.what:<40} {value:>9} {cpu:>7} {figure.floor:>7g} {figure.reach:>7g}"
+            f"  {figure.verdict}"
         )
     return "\n".join(lines)
 
 
+def _bare(
+    what: str, bounds: tuple[float, float], sample: Sample | None, bare: Bare | None
+) -> Figure:
+    """Beside ONNX Runtime alone."""
+    if sample is None or bare is None or not sample.cpu:
+        return Figure(what, *bounds, None)
+    return Figure(what, *bounds, sample.rate / bare.rate, cpu=bare.cpu / sample.cpu)
+
+
 def _against(facts: Facts, mine: Case, peer: str, bounds: tuple[float, float]) -> Figure:
-    theirs = Case(peer, mine.kind, mine.model, mine.connections)
+    theirs = replace(mine, server=peer)
     what = f"{mine.model} {mine.kind} c={mine.connections} vs {peer}"
-    return Figure(what, *bounds, _ratio(facts.rate, mine, theirs))
+    return Figure(what, *bounds, facts.faster(theirs), cpu=facts.cheaper(theirs))
 
 
 def _latency(
     facts: Facts, peers: tuple[str, ...], bounds: tuple[float, float], name: str
 ) -> Figure:
-    mine = Case(OURS, "json", "tiny", 1)
     ratios = [
-        ratio
-        for peer in peers
-        if (ratio := _ratio(facts.median_latency, mine, Case(peer, "json", "tiny", 1))) is not None
+        ratio for peer in peers if (ratio := facts.later(Case(peer, "json", "tiny", 1))) is not None
     ]
     what = f"tiny JSON c=1 p50 vs {name}"
     return Figure(what, *bounds, max(ratios, default=None), smaller=True)
@@ -152,30 +177,17 @@ def _latency(
 
 def _medium(facts: Facts) -> Figure:
     """Against the fastest way to ask the fastest peer, all with one thread."""
-    mine = max(
-        (
-            rate
-            for kind in ("json", "binary", "grpc")
-            if (rate := facts.rate(Case(f"{OURS}-1", kind, "medium", 8))) is not None
-        ),
-        default=None,
-    )
-    theirs = max(
-        (
-            rate
-            for peer in PYTHON_PEERS
-            for kind in ("json", "binary", "grpc")
-            if (rate := facts.rate(Case(peer, kind, "medium", 8))) is not None
-        ),
-        default=None,
-    )
-    value = mine / theirs if mine and theirs else None
-    return Figure("medium c=8 vs best peer, one thread", 1.15, 1.3, value)
-
-
-def _ratio(of: Callable[[Case], float | None], mine: Case, theirs: Case) -> float | None:
-    first, second = of(mine), of(theirs)
-    return first / second if first and second else None
+    ratios = []
+    for peer in PYTHON_PEERS:
+        cases = [Case(peer, kind, "medium", 8) for kind in KINDS]
+        theirs = [facts.samples[case] for case in cases if case in facts.samples]
+        ours = [facts.beside[case] for case in cases if case in facts.beside]
+        if theirs and ours:
+            rate = max(one.rate for one in ours) / max(one.rate for one in theirs)
+            cpu = min(one.cpu for one in theirs) / min(one.cpu for one in ours)
+            ratios.append((rate, cpu))
+    value, cpu_ratio = min(ratios, default=(None, None))
+    return Figure("medium c=8 vs best peer, one thread", 1.15, 1.3, value, cpu=cpu_ratio)
 
 
 def _share(per_server: Mapping[str, float], peer: str) -> float | None:

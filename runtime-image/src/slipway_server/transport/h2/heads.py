@@ -23,6 +23,7 @@ _TIMEOUT: Final = re.compile(rb"[0-9]{1,8}[HMSmun]")
 _CONTENT_TYPE: Final = re.compile(rb"application/grpc(?:[+;].*)?", re.IGNORECASE)
 _UNSAFE: Final = re.compile(rb"[^ -$&-~]")
 _MAX_MESSAGE: Final = 1024
+_KEPT: Final = 32  # refusals
 _HEADERS: Final = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 
 
@@ -100,6 +101,7 @@ class Blocks:
     def __init__(self, trailers: tuple[tuple[str, str], ...]) -> None:
         """Prepare; ``trailers`` are metadata of every answer."""
         self._extra = [(name.lower().encode(), value.encode()) for name, value in trailers]
+        self._refusals: dict[tuple[str, str], bytes] = {}
         self.headers = hpack.encode(list(_HEADERS))
         self.ok = hpack.encode([(b"grpc-status", b"0"), *self._extra])
 
@@ -108,11 +110,17 @@ class Blocks:
         return hpack.encode(self._status(code, message))
 
     def refusal(self, code: str, message: str) -> bytes:
-        """An answer that is nothing but an error."""
-        fields = [*_HEADERS, *self._status(code, message)]
-        if code == "UNIMPLEMENTED":
-            fields.append((b"grpc-accept-encoding", messages.ENCODINGS))
-        return hpack.encode(fields)
+        """An answer that is nothing but an error. A full queue tells everybody the same."""
+        block = self._refusals.get((code, message))
+        if block is None:
+            fields = [*_HEADERS, *self._status(code, message)]
+            if code == "UNIMPLEMENTED":
+                fields.append((b"grpc-accept-encoding", messages.ENCODINGS))
+            block = hpack.encode(fields)
+            if len(self._refusals) >= _KEPT:
+                self._refusals.clear()
+            self._refusals[code, message] = block
+        return block
 
     def http(self, answer: NotGrpc) -> tuple[bytes, bytes]:
         """Block and body of an answer in plain HTTP."""

@@ -99,3 +99,12 @@ def test_the_answers_of_every_kind() -> None:
 )
 def test_messages_of_errors_are_percent_encoded_and_cut(text: str, sent: bytes) -> None:
     assert fields_of(BLOCKS.trailers("INTERNAL", text))[b"grpc-message"] == sent
+
+
+def test_refusals_that_repeat_are_kept_and_stay_apart() -> None:
+    blocks = Blocks(())
+    for number in range(100):
+        for code, status in (("NOT_FOUND", b"5"), ("INTERNAL", b"13")):
+            fields = fields_of(blocks.refusal(code, f"text {number % 40}"))
+            assert fields[b"grpc-status"] == status
+            assert fields[b"grpc-message"] == b"text %d" % (number % 40)
