@@ -62,6 +62,8 @@ class Installation:
             "runtime.images.optimizer": self._images.optimizer,
             "runtime.images.optimizerClassic": self._images.optimizer_classic,
         }
+        for name, image in self._images.frameworks.items():
+            settings[f"runtime.images.{name}"] = image
         flags: list[str] = []
         for key, image in settings.items():
             repository, _, tag = image.rpartition(":")

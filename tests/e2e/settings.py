@@ -1,7 +1,7 @@
 """What the run was given: the cluster by KUBECONFIG, images by name, and whether to keep things."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 
 RELEASE = "slipway"
 SYSTEM = "slipway-system"
@@ -9,17 +9,27 @@ STORE = "slipway-e2e-store"
 SECRET = "store"
 BUCKET = "models"
 ARTIFACTS = "artifacts"
+FRAMEWORKS = ("torch", "tensorflow", "mindspore")
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Names that the nodes can pull, or hold."""
+    """Names that the nodes can pull, or hold; those with a default are of frameworks."""
 
     operator: str
     server: str
     optimizer: str
     optimizer_classic: str
     s3: str
+    optimizer_torch: str = ""
+    optimizer_tensorflow: str = ""
+    optimizer_mindspore: str = ""
+
+    @property
+    def frameworks(self) -> dict[str, str]:
+        """Those of frameworks that the run has, by the name of the chart's value."""
+        found = {name: getattr(self, f"optimizer_{name}") for name in FRAMEWORKS}
+        return {f"optimizer{name.title()}": image for name, image in found.items() if image}
 
     @classmethod
     def variables(cls) -> dict[str, str]:
@@ -30,7 +40,13 @@ class Images:
     def from_environment(cls) -> "Images | None":
         """What the runner, or a user with a cluster of theirs, named."""
         found = {name: os.environ.get(key, "") for name, key in cls.variables().items()}
-        return cls(**found) if all(found.values()) else None
+        return None if cls.missing() else cls(**found)
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """The variables that a run cannot do without, and that are not set."""
+        needed = [each.name for each in fields(cls) if each.default is MISSING]
+        return [key for name in needed if not os.environ.get(key := cls.variables()[name])]
 
 
 RECORD = os.environ.get("SLIPWAY_E2E_RECORD") == "1"
