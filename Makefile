@@ -31,7 +31,7 @@ test-conversions: $(VENV)/.installed ## PyTorch, TensorFlow and MindSpore models
 	$(VENV)/bin/python -m tests.conversions $(FRAMEWORKS)
 
 e2e: $(VENV)/.installed ## the lifecycle on a real Kubernetes: KUBECONFIG's, else one built and started here (root, Debian)
-	$(VENV)/bin/python -m tests.e2e
+	$(VENV)/bin/python -m tests.e2e $(OPTIONS)
 
 check: $(VENV)/.installed ## generate, format, lint, types, import contracts; fails on a dirty tree
 	$(VENV)/bin/python -m slipway_operator.generate --check
