@@ -218,17 +218,18 @@ def measure(model: str, *, seconds: float, rounds: int) -> list[Figure]:
         with ours(paths) as serving:
             os.sched_setaffinity(0, load)
             found = [_round(serving, model, request, seconds) for _ in range(rounds)]
-    goodput, late, offered = (statistics.median(column) for column in zip(*found, strict=True))
+    goodput, cpu, late, offered = (statistics.median(column) for column in zip(*found, strict=True))
     print(f"{model}: offered {offered:.2f} times the peak", flush=True)
     return [
-        Figure(f"{model} goodput at {FACTOR:g}x overload vs peak", 0.9, 0.97, goodput),
+        Figure(f"{model} goodput at {FACTOR:g}x overload vs peak", 0.9, 0.97, goodput, cpu=cpu),
         Figure(f"{model} p99 of admitted vs a full queue", 1.0, 0.9, late, smaller=True),
     ]
 
 
 def _round(
     serving: Serving, model: str, request: bytes, seconds: float
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, float]:
+    """Goodput by answers and by CPU time of the server, latency, and what was offered."""
     load, cpu = Load(serving.http_port, request), serving.running.cpu_seconds
     with urllib.request.urlopen(f"http://127.0.0.1:{load.port}/v2/models/{model}") as answer:
         learnt: dict[str, Any] = json.load(answer)["parameters"]
@@ -249,7 +250,8 @@ def _round(
         f" {refused * 1e6:.0f} us",
         flush=True,
     )
-    return over.rate(200) / peak.rate(200), late / bound, over.rate() / peak.rate(200)
+    by_cpu = good * over.codes[200] / over.cpu_seconds
+    return over.rate(200) / peak.rate(200), by_cpu, late / bound, over.rate() / peak.rate(200)
 
 
 def _p99(values: list[float]) -> float:
