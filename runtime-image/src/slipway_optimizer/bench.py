@@ -26,6 +26,7 @@ from slipway_optimizer.metrics import (
     paired,
     sqnr_db,
 )
+from slipway_optimizer.outside import size_of
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.scores import (
     Answers,
@@ -139,7 +140,7 @@ def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
     facts = Facts(
         name=recipe.name,
         recipe=recipe.text,
-        size_bytes=path.stat().st_size,
+        size_bytes=size_of(path),
         ratio=1.0,
         ratio_upper=1.0,
     )
@@ -169,7 +170,7 @@ def measure_stable(bench: Bench, path: Path) -> Stable:
         scores, labelled = _scores(bench, answers), _labelled(bench, answers)
     except Refused as error:
         return Stable(problem=str(error))
-    facts = Facts(name="stable", recipe="what is served now", size_bytes=path.stat().st_size)
+    facts = Facts(name="stable", recipe="what is served now", size_bytes=size_of(path))
     if scores is not None:
         facts = replace(facts, score=float(scores.mean()), scores=_values(bench, labelled))
     return Stable(facts, scores, labelled)
@@ -285,7 +286,7 @@ def _models(bench: Bench, files: Sequence[tuple[Facts, str]]) -> list[Model]:
 
 class _Variant:
     def __init__(self, bench: Bench, path: Path, baseline: Baseline, recipe: Recipe) -> None:
-        self.facts = Facts(name=recipe.name, recipe=recipe.text, size_bytes=path.stat().st_size)
+        self.facts = Facts(name=recipe.name, recipe=recipe.text, size_bytes=size_of(path))
         self._bench, self._path, self._baseline = bench, path, baseline
         # What was trained may answer rightly without being close.
         self._labels_decide = recipe.trained and bench.metric is not None

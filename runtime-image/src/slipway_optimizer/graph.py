@@ -1,15 +1,21 @@
 """ONNX graphs: reading what nobody vouches for, and describing it. One of onnx's owner files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import onnx
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from onnx import defs
 
 from slipway.artifacts.manifest import Tensor
 from slipway_optimizer.failures import Refused
+from slipway_optimizer.outside import (
+    bytes_outside,
+    messages,
+    take_in,
+    tensor_bytes,
+    tensors_outside,
+)
 from slipway_optimizer.tensors import DYNAMIC, Signature
 
 _MAX_BYTES: Final = 2 << 30  # what one protobuf message can hold
@@ -70,7 +76,11 @@ def weights_beside(source: Path, target: Path) -> Path | None:
 def _parsed(path: Path) -> onnx.ModelProto:
     size = path.stat().st_size
     if size > _MAX_BYTES:
-        raise Refused("SourceTooLarge", f"the model has {size} bytes: at most 2 GiB is supported")
+        raise Refused(
+            "SourceTooLarge",
+            f"the model's file has {size} bytes, and ONNX files end at 2 GiB: save it with "
+            "external data (onnx.save_model with save_as_external_data=True), all in one folder",
+        )
     try:
         model = onnx.ModelProto.FromString(path.read_bytes())
     except DecodeError as error:
@@ -81,50 +91,33 @@ def _parsed(path: Path) -> onnx.ModelProto:
 
 
 def load_with_data(path: Path) -> tuple[onnx.ModelProto, int]:
-    """Parse and check a model file whose tensors may lie in files beside it, and take those in.
+    """Parse and check a model file whose tensors may lie in files beside it.
 
     Returns:
-        The model in one piece, and how many bytes lay outside.
+        The model, and how many bytes lay outside. It is in one piece where one file can hold it;
+        else its large tensors stay where they are.
 
     Raises:
-        Refused: as ``load``; ``SourceTooLarge`` when it does not fit into one file;
-            ``ExternalDataMissing`` for files that are absent, short, or in another folder.
+        Refused: as ``load``; ``ExternalDataMissing`` for files that are absent, short, or in
+            another folder.
     """
     model = _parsed(path)
-    outside = sum(_outside_bytes(tensor, path.parent) for tensor in _external(model))
-    if outside + path.stat().st_size > _MAX_BYTES:
-        raise Refused(
-            "SourceTooLarge",
-            f"the model has {outside + path.stat().st_size} bytes with its external data: at most "
-            "2 GiB is supported, so quantise or split it before the upload",
-        )
-    if outside:
-        try:
-            onnx.load_external_data_for_model(model, str(path.parent))
-        except Exception as error:  # onnx raises what its checks and the file system raise
-            raise Refused(
-                "ExternalDataMissing",
-                "the model's external data cannot be read: upload the model and all its data files "
-                "into one folder, and let storageUri name the folder, with a / at its end",
-            ) from error
+    outside = take_in(model, path.parent, size=path.stat().st_size)
     _refuse_unknown_operators(model)
     return model, outside
 
 
-def _outside_bytes(tensor: onnx.TensorProto, folder: Path) -> int:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    file = folder / location
-    plain = location and Path(location).name == location and not file.is_symlink()
-    if not plain or not file.is_file():
-        raise Refused(
-            "ExternalDataMissing",
-            f"tensor '{tensor.name}' lies in '{location[:80]}', which is not beside the model: "
-            "upload the model and all its data files into one folder, and let storageUri name the "
-            "folder, with a / at its end",
-        )
-    length = entries.get("length", "")
-    return int(length) if length.isdecimal() else file.stat().st_size
+def load_outline(path: Path) -> onnx.ModelProto:
+    """Parse and check a model that this Job wrote; large tensors stay in the file beside it.
+
+    Raises:
+        Refused: as ``load``; ``ExternalDataMissing``.
+    """
+    model = _parsed(path)
+    for tensor in tensors_outside(model):
+        bytes_outside(tensor, path.parent)
+    _refuse_unknown_operators(model)
+    return model
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
@@ -165,7 +158,7 @@ def signature_of(model: onnx.ModelProto, *, any_batch: bool = False) -> Signatur
 
 def weight_shares(model: onnx.ModelProto) -> dict[str, float]:
     """Operator -> share of initialisers' bytes that are its direct inputs."""
-    sizes = {t.name: t.ByteSize() for t in model.graph.initializer}
+    sizes = {t.name: tensor_bytes(t) for t in model.graph.initializer}
     total = sum(sizes.values()) or 1
     shares: dict[str, float] = {}
     for node in model.graph.node:
@@ -198,29 +191,8 @@ def _tensor(value: onnx.ValueInfoProto, kind: str) -> Tensor:
     return Tensor(name=value.name, datatype=datatype, shape=tuple(shape))
 
 
-def _messages(message: Message) -> Iterator[Message]:
-    """The message and all messages in it, wherever they hide. Iterative: graphs nest deeply."""
-    waiting = [message]
-    while waiting:
-        current = waiting.pop()
-        yield current
-        for field, value in current.ListFields():
-            if field.type != field.TYPE_MESSAGE:
-                continue
-            waiting.extend(value if field.is_repeated else [value])
-
-
-def _external(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    external = onnx.TensorProto.EXTERNAL
-    for message in _messages(model):
-        if isinstance(message, onnx.TensorProto) and (
-            message.data_location == external or message.external_data
-        ):
-            yield message
-
-
 def _refuse_external_data(model: onnx.ModelProto) -> None:
-    for tensor in _external(model):
+    for tensor in tensors_outside(model):
         raise Refused(
             "ExternalDataUnsupported",
             f"tensor '{tensor.name}' lies outside the model file: save the model in one file "
@@ -231,7 +203,7 @@ def _refuse_external_data(model: onnx.ModelProto) -> None:
 def _refuse_unknown_operators(model: onnx.ModelProto) -> None:
     own = {(function.domain, function.name) for function in model.functions}
     versions = {o.domain or "": o.version for o in model.opset_import}
-    for message in _messages(model):
+    for message in messages(model):
         if not isinstance(message, onnx.NodeProto):
             continue
         domain = "" if message.domain == "ai.onnx" else message.domain

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from slipway_optimizer.arrays import Array
 
+_PIECE: Final = 1 << 20  # elements
 GROUP: Final = 64  # weights that share a scale, below 8 bits
 _TERNARY_THRESHOLD: Final = 0.7
 Floats = NDArray[np.float32]
@@ -109,8 +110,12 @@ def rounded(values: Floats, *, axis: int) -> Floats:
 
 def sqnr_of(values: Array, stored: Array) -> float:
     """Signal to noise in dB of what is stored; 200 when nothing was lost, so that JSON holds it."""
-    noise = float(np.square(values.astype(np.float64) - stored).sum())
-    signal = float(np.square(values.astype(np.float64)).sum())
+    flat, coded = values.ravel(), stored.ravel()
+    noise = signal = 0.0
+    for start in range(0, flat.size, _PIECE):  # a copy in double precision of all would not fit
+        part = flat[start : start + _PIECE].astype(np.float64)
+        noise += float(np.square(part - coded[start : start + _PIECE]).sum())
+        signal += float(np.square(part).sum())
     if noise == 0 or signal == 0:
         return 200.0
     return min(200.0, 10 * math.log10(signal / noise))

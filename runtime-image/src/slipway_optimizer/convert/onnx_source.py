@@ -1,5 +1,6 @@
 """ONNX files: read with their external data, checked, and made fit for rows and batches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from slipway_optimizer import graph
+from slipway_optimizer import outside as outside_file
 from slipway_optimizer.arrays import Arrays, concatenate, rows_of, take
 from slipway_optimizer.convert import adapt
 from slipway_optimizer.convert.compare import answered_rows, difference
@@ -64,7 +66,7 @@ def _take(source: Path, target: Path) -> _Taken:
     The model leaves memory on return: what follows runs it twice.
     """
     model, outside = graph.load_with_data(source)
-    notes = [f"{outside} bytes of external data taken into the file"] if outside else []
+    notes = [_told(outside, list(outside_file.tensors_outside(model)))] if outside else []
     notes += adapt.portable_text(model)
     scores = adapt.plain_scores(model)
     if scores is not None:
@@ -74,11 +76,17 @@ def _take(source: Path, target: Path) -> _Taken:
     size = adapt.fixed_batch(model)
     if size is None:
         graph.signature_of(model)
-    graph.save(model, target)
+    outside_file.write(model, target, folder=source.parent)
     if scores is None:
         return _Taken(tuple(notes), size)
     usual = scores.classes == tuple(range(len(scores.classes)))
     return _Taken(tuple(notes), size, None if usual else scores.classes, scores.output)
+
+
+def _told(outside: int, left: Sequence[object]) -> str:
+    if left:
+        return f"{outside} bytes of external data in one file beside the graph"
+    return f"{outside} bytes of external data taken into the file"
 
 
 def _free(target: Path, size: int, dataset: Path | None) -> dict[str, float | int | str] | None:
@@ -95,9 +103,9 @@ def _free(target: Path, size: int, dataset: Path | None) -> dict[str, float | in
 
 
 def _write_open(source: Path, target: Path, size: int) -> Signature:
-    model = graph.load(source)
+    model = graph.load_outline(source)
     adapt.open_batch(model, size)
-    graph.save(model, target)
+    outside_file.write(model, target, folder=source.parent)
     return graph.signature_of(model)
 
 

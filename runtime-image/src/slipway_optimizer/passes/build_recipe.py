@@ -8,10 +8,11 @@ from typing import Final
 import onnx
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
+from slipway_optimizer import outside
 from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused
-from slipway_optimizer.graph import load
+from slipway_optimizer.graph import load_outline
 from slipway_optimizer.passes.weights import TensorError, int8_errors
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.training.order import TrainOrder
@@ -59,6 +60,7 @@ def build(recipe: Recipe, source: Path, target: Path, rows: Rows) -> Made:
                 source = scratch.trained
             errors = learnt + _build(recipe, source, target, scratch)
             if recipe.quantization in _INT8:
+                outside.pack(target)
                 operators = recipe.operators or _OPERATORS
                 errors += int8_errors(onnx.load_model(source), operators, recipe.exclude)
     except (Refused, MemoryError):
@@ -70,7 +72,7 @@ def build(recipe: Recipe, source: Path, target: Path, rows: Rows) -> Made:
     if (
         recipe.rewrites_weights
         and not errors
-        and not any(node.op_type in _QUANTISED for node in load(target).graph.node)
+        and not any(node.op_type in _QUANTISED for node in load_outline(target).graph.node)
     ):
         raise Refused("NothingToQuantize", f"{recipe.text} found no operator with fixed weights")
     return Made(errors, notes)
@@ -114,7 +116,7 @@ def _build(
         model = onnx.load_model(source)
         errors = prune(model, recipe.pruning)
         source = scratch.pruned
-        onnx.save_model(model, source)
+        outside.save(model, source)
     match recipe.quantization:
         case QuantizationMode.DYNAMIC:
             return errors + _dynamic(recipe, source, target)
@@ -158,18 +160,21 @@ def _dynamic(recipe: Recipe, source: Path, target: Path) -> tuple[TensorError, .
     model = onnx.load_model(target)
     errors = quantize_embeddings(model)
     if errors:
-        onnx.save_model(model, target)
+        outside.save(model, target)
     return errors
 
 
 def _stored(recipe: Recipe, source: Path, target: Path) -> tuple[TensorError, ...]:
     from slipway_optimizer.passes.weights import store_in_bits, store_sparse
 
+    if recipe.bits is None and recipe.pruning is None:
+        outside.copy(source, target)
+        return ()
     model = onnx.load_model(source)
     if recipe.bits is not None:
         errors = store_in_bits(model, recipe.bits)
     else:
         zeroed = recipe.pruning is not None and not recipe.structured
         errors = store_sparse(model) if zeroed else ()
-    onnx.save_model(model, target)
+    outside.save(model, target)
     return errors

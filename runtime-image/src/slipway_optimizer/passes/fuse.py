@@ -60,12 +60,14 @@ class _Graph:
     def constant(self, name: str) -> Array | None:
         """The value of an initialiser."""
         tensor = self.held.get(name)
-        return None if tensor is None else numpy_helper.to_array(tensor)
+        if tensor is None or tensor.external_data:
+            return None
+        return numpy_helper.to_array(tensor)
 
     def scalar(self, name: str) -> float | None:
         """The value of an initialiser with one number."""
         tensor = self.held.get(name)
-        if tensor is None or int(np.prod(tensor.dims)) != 1:
+        if tensor is None or tensor.external_data or int(np.prod(tensor.dims)) != 1:
             return None
         return float(numpy_helper.to_array(tensor).reshape(()))
 

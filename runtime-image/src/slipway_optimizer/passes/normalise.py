@@ -3,7 +3,6 @@
 Every stage is optional: what fails or changes an answer is left out, and said.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import onnx
 from onnx import version_converter
 
+from slipway_optimizer import outside
 from slipway_optimizer.arrays import Arrays
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import opset_of, signature_of
@@ -38,13 +38,13 @@ def normalise(source: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
         Refused: the source itself does not load or run.
     """
     reference = Model(source, threads=1).run_rows(feeds)
-    shutil.copyfile(source, target)
+    outside.copy(source, target)
     notes = []
     for name, stage in _STAGES:
         attempt = target.with_suffix(".attempt.onnx")
         try:
             changed = stage(onnx.load_model(target, load_external_data=False))
-            onnx.save_model(changed, attempt)
+            attempt.write_bytes(changed.SerializeToString())
             _require_equal(attempt, reference, feeds)
         except Exception as error:  # noqa: BLE001 - third-party rewriters raise anything; optional
             notes.append(f"{name} left out: {_first_line(error)}")
@@ -73,7 +73,7 @@ def write_fused(source: Path, target: Path, feeds: Arrays) -> tuple[tuple[str, .
         fused, found = fuse(onnx.load_model(source, load_external_data=False))
         if not any(found.values()):
             return (), None
-        onnx.save_model(fused, target)
+        target.write_bytes(fused.SerializeToString())
         _require_equal(target, reference, feeds)
     except Exception as error:  # noqa: BLE001 - an optional rewrite of a graph nobody vouches for
         target.unlink(missing_ok=True)
@@ -92,6 +92,8 @@ def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Still standard operators, and the same file for every machine, unlike its higher levels.
     """
+    if next(outside.tensors_outside(model), None) is not None:
+        raise Refused("FoldingFailed", "the model is too large for one file")
     folded = onnx.ModelProto.FromString(optimise_basic(model.SerializeToString()))
     if signature_of(folded) != signature_of(model):
         raise Refused("FoldingFailed", "it changed the inputs or outputs")

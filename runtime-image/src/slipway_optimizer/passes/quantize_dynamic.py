@@ -6,6 +6,8 @@ from typing import Final
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization import quantize_dynamic as quantize
 
+from slipway_optimizer.outside import is_large
+
 FLOAT: Final = 1  # onnx.TensorProto.FLOAT: of values whose type shape inference does not find
 # Never Conv: ConvInteger is several times slower than fp32.
 OPERATORS: Final = ("MatMul", "Gemm")
@@ -36,5 +38,6 @@ def quantize_dynamic(
         per_channel=per_channel,
         reduce_range=reduce_range,
         weight_type=QuantType.QInt8,
+        use_external_data_format=is_large(source),
         extra_options={"MatMulConstBOnly": True, "DefaultTensorType": FLOAT},
     )

@@ -14,6 +14,7 @@ from onnxruntime.quantization import quantize_static as quantize
 
 from slipway.api.v1alpha1.optimization import Calibration
 from slipway_optimizer.arrays import Arrays, rows_of, take
+from slipway_optimizer.outside import is_large
 
 FLOAT: Final = 1  # onnx.TensorProto.FLOAT: of values whose type shape inference does not find
 # Only these: Q/DQ around Softmax, Add and Mul is slower and costs most of the accuracy.
@@ -72,6 +73,7 @@ def quantize_static(
         reduce_range=options.reduce_range,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        use_external_data_format=is_large(source),
         calibrate_method=_METHODS[options.calibration],
         # Without it ORT 1.31 crashes on Gemm with a bias when quantising per channel.
         extra_options={

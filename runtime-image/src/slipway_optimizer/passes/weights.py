@@ -19,6 +19,7 @@ from slipway_optimizer.quantizer import Coded, encode, rounded, sqnr_of
 LEAST_ELEMENTS: Final = 1024  # below it, the unpacking takes more bytes than it saves
 _LAST_AXIS: Final = frozenset({"MatMul", "FusedMatMul"})
 _BINS: Final = 41
+_DRAWN: Final = 1 << 22  # elements, about, that a distribution is drawn from
 _LEAST_SPARSITY: Final = 0.1
 _INT32, _FLOAT = onnx.TensorProto.INT32, onnx.TensorProto.FLOAT
 
@@ -105,10 +106,11 @@ def int8_errors(
 
 def error_of(name: str, values: Array, stored: Array) -> TensorError:
     """Compare what is stored with what was there."""
-    limit = float(np.abs(values).max()) or 1.0
+    limit = max(float(values.max()), -float(values.min())) or 1.0
+    step = max(1, values.size // _DRAWN)
     before, after = (
         tuple(int(n) for n in np.histogram(np.clip(v, -limit, limit), _BINS, (-limit, limit))[0])
-        for v in (values, stored)
+        for v in (values.ravel()[::step], stored.ravel()[::step])
     )
     return TensorError(
         name=name,

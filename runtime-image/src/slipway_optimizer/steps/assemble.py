@@ -29,6 +29,7 @@ from slipway_optimizer.arrays import (
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.hardware import EXACT_INT8
 from slipway_optimizer.knee import capacity
+from slipway_optimizer.outside import size_of
 from slipway_optimizer.recipe import BASELINE
 from slipway_optimizer.report import html, markdown
 from slipway_optimizer.report.document import (
@@ -116,7 +117,7 @@ def _write_model(job: Job, outcome: Outcome, picked: str) -> list[tuple[str, Fil
 def _write_parts(built: Path, target: Path) -> list[tuple[str, FileRole]]:
     """The model as it is published: a large one with its weights beside it."""
     parts = [(target.name, FileRole.MODEL)]
-    if built.stat().st_size < _LARGE_BYTES:
+    if size_of(built) < _LARGE_BYTES:
         shutil.copyfile(built, target)
     elif graph.weights_beside(built, target) is not None:
         parts.append((layout.MODEL_DATA, FileRole.EXTERNAL_DATA))
@@ -246,7 +247,7 @@ def _manifest(
 ) -> ArtifactManifest:
     picked = outcome.judgement.picked
     built = {c.recipe.name: c.file for c in outcome.built.candidates}
-    model = graph.load(job.work.candidates / (built[picked or BASELINE] or ""))
+    model = graph.load_outline(job.work.candidates / (built[picked or BASELINE] or ""))
     return ArtifactManifest(
         input_key=report.input_key,
         variant=picked or NO_VARIANT,

@@ -1,6 +1,5 @@
 """Step 2, without credentials: one checked ONNX file, and variants of it."""
 
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from slipway.api.v1alpha1.validation import GateMetric
 from slipway.contract import Step
-from slipway_optimizer import graph, session
+from slipway_optimizer import graph, outside, session
 from slipway_optimizer.arrays import Arrays, rows_of, save_npz, take
 from slipway_optimizer.convert.order import ConvertOrder
 from slipway_optimizer.datasets import Dataset
@@ -28,7 +27,10 @@ from slipway_optimizer.worker import WorkerResult, WorkerTask, run_isolated
 _TIMEOUT: Final = 1_800.0  # seconds for one child; the Job's own deadline is above it
 _FEW_ROWS: Final = 16
 _PROFILE_RUNS: Final = 8
-_FUSED: Final = "fused.onnx"
+# In the folder of the candidates, since a large model's share one file of weights; no candidate is
+# called so.
+_CONVERTED: Final = "_converted.onnx"
+_FUSED: Final = "_fused.onnx"
 _EXPECTED_TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
 
 
@@ -44,9 +46,9 @@ def build(job: Job) -> None:
         return
     prepare(job, found.input_key)
     require_packages(job.request.optimization.exports)
-    converted = job.work.scratch / "converted.onnx"
+    converted = job.work.candidates / _CONVERTED
     answers, figures = _convert(job, converted)
-    signature = graph.signature_of(graph.load(converted))
+    signature = graph.signature_of(graph.load_outline(converted))
     model = Model(converted, threads=usable_threads())
     rows = load_rows(job, found, model, signature, answers=answers)
     figures |= _compare_expected(rows.judging, model)
@@ -168,7 +170,7 @@ def _normalise(
         action="normalise",
         source=str(converted),
         target=str(target),
-        fused_target=str(job.work.scratch / _FUSED),
+        fused_target=str(job.work.candidates / _FUSED),
         feeds=str(rows),
     )
     try:
@@ -176,7 +178,7 @@ def _normalise(
     except Refused as error:
         if error.reason not in ("BuildCrashed", "BuildTimeout"):
             raise
-        shutil.copyfile(converted, target)
+        outside.copy(converted, target)
         return (f"normalisation left out: {error}",), ()
     if result.fused:
         job.progress.say(f"fused: {', '.join(result.fused)}")
@@ -184,7 +186,7 @@ def _normalise(
 
 
 def _base_of_variants(job: Job, fused: tuple[str, ...]) -> Path:
-    return job.work.scratch / _FUSED if fused else job.work.candidates / f"{BASELINE}.onnx"
+    return job.work.candidates / _FUSED if fused else job.work.candidates / f"{BASELINE}.onnx"
 
 
 def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
@@ -193,7 +195,7 @@ def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
     singles = [take(feeds, slice(n, n + 1)) for n in range(runs)]
     spent = session.profile(path, singles, job.work.scratch)
     time = spent.time
-    weights = graph.weight_shares(graph.load(path))
+    weights = graph.weight_shares(graph.load_outline(path))
     matmul = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm")
     conv = ("Conv", "FusedConv")
     return Profile(

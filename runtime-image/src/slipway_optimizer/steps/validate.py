@@ -33,7 +33,7 @@ def validate(job: Job) -> None:
         return
     built = job.work.read(Step.BUILD, BuildRecord)
     path = job.work.candidates / (built.candidates[0].file or "")
-    signature = graph.signature_of(graph.load(path))
+    signature = graph.signature_of(graph.load_outline(path))
     answers = Answers(built.classes, built.output)
     rows = load_rows(job, found, Model(path, threads=usable_threads()), signature, answers=answers)
     bench = Bench(
