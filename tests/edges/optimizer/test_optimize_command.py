@@ -30,7 +30,7 @@ def optimize(*words: object) -> "subprocess.CompletedProcess[str]":
         ],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1000,
         check=False,
     )
 
@@ -199,6 +199,7 @@ def test_a_sweep_of_nothing_says_what_it_looks_for(tmp_path: Path) -> None:
     assert (done.returncode, "no model below" in done.stderr) == (65, True)
 
 
+@pytest.mark.timeout(1000)  # it opens 139 MB more than a dozen times
 def test_a_large_model_is_published_with_its_weights_beside_it_and_served(tmp_path: Path) -> None:
     width = 5_900  # 139 MB of weights
     weights = np.random.default_rng(0).standard_normal((width, width)).astype(np.float32)
