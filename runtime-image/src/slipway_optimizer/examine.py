@@ -179,15 +179,15 @@ def weigh(path: Path, rows: Arrays) -> dict[str, float | int | str]:
     return {
         "memory_bytes": memory,
         "load_ms": round(load * 1e3, 3),
-        "gzip_bytes": sum(_packed(part) for part in parts(path)),
+        "gzip_bytes": sum(compressed_bytes(part) for part in parts(path)),
     }
 
 
-def _packed(path: Path) -> int:
-    """Bytes of the file compressed; of a large one every n-th piece stands for all."""
+def compressed_bytes(path: Path, *, most: int = _MOST_PACKED) -> int:
+    """Of the file; where it has twice ``most`` bytes and more, every n-th piece stands for all."""
     packer, packed, read = zlib.compressobj(level=6), 0, 0
     size = path.stat().st_size
-    step = max(1, size // _MOST_PACKED)
+    step = max(1, size // most)
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             packed += len(packer.compress(piece))

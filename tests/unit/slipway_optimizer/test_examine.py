@@ -6,7 +6,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from slipway_optimizer.examine import Subject, by_threads, examine, load_test, weigh
+from slipway_optimizer.examine import (
+    Subject,
+    by_threads,
+    compressed_bytes,
+    examine,
+    load_test,
+    weigh,
+)
 from slipway_optimizer.session import Model
 from slipway_optimizer.stability import failed
 from tests.support.small_models import classifier, model_of, rows, save
@@ -101,3 +108,13 @@ def test_load_threads_and_weight_are_measured(tmp_path: Path) -> None:
     figures = weigh(path, ROWS)
     assert set(figures) == {"memory_bytes", "load_ms", "gzip_bytes"}
     assert 0 < float(figures["gzip_bytes"]) < path.stat().st_size
+
+
+def test_a_part_of_a_large_file_stands_for_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    noise = np.random.default_rng(0).integers(0, 256, 8 << 20, dtype=np.uint8)
+    noise[::2] = 0
+    path.write_bytes(noise.tobytes())
+    whole = compressed_bytes(path)
+    assert 4 << 20 < whole < 8 << 20
+    assert abs(compressed_bytes(path, most=2 << 20) / whole - 1) < 0.05

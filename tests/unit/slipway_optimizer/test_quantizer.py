@@ -48,3 +48,10 @@ def test_fewer_bits_cost_more(bits: int, decibels: float) -> None:
 def test_a_channel_of_zeros_stays_zero() -> None:
     for bits in (8, 4, 2):
         assert not encode(np.zeros((2, 9), np.float32), axis=0, bits=bits).decoded.any()
+
+
+def test_the_noise_of_a_large_tensor_is_that_of_all_its_parts() -> None:
+    values = np.random.default_rng(0).standard_normal((3, 1 << 19), np.float32)
+    stored = values.copy()
+    stored[2] *= np.float32(1.1)  # 1 % of a third of the signal
+    assert sqnr_of(values, stored) == pytest.approx(10 * np.log10(3 / 0.01), abs=0.05)

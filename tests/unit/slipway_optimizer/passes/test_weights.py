@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from slipway.api.v1alpha1.optimization import Pruning
 from slipway_optimizer.passes.prune import prune, thresholds
-from slipway_optimizer.passes.weights import store_in_bits, store_sparse
+from slipway_optimizer.passes.weights import error_of, store_in_bits, store_sparse
 from slipway_optimizer.session import Model, profile
 from tests.support.small_models import model_of, save
 
@@ -108,3 +108,10 @@ def test_a_weight_that_is_an_output_is_left_alone() -> None:
     assert [e.name for e in store_in_bits(model, 8)] == ["kernel", "turned"]
     held = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     np.testing.assert_array_equal(held["matrix"], WEIGHTS["matrix"])
+
+
+def test_a_large_weights_distribution_is_drawn_from_a_part_of_it() -> None:
+    values = np.linspace(-2, 1, 9 << 20, dtype=np.float32)
+    error = error_of("table", values, np.abs(values))
+    assert (error.limit, sum(error.before), sum(error.after)) == (2.0, 9 << 19, 9 << 19)
+    assert (error.before[0] > 0, error.before[-1], error.after[0]) == (True, 0, 0)
