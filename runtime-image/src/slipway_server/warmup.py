@@ -125,8 +125,8 @@ def learn(session: Session, rows: Sequence[Feeds], clock: Clock) -> BatchPolicy:
     if affordable and answers_do_not_mix(session, rows):
         row_bytes = sum(array.nbytes for array in rows[0].values())
         for size in _SIZES:
-            expected = 2 * last
-            if clock() - start + expected > budget:
+            late = clock() - start + 2 * last > budget
+            if late and size > _SIZES[0]:  # the first was affordable: a stall does not forbid it
                 break
             if size * row_bytes > _LARGEST_BATCH_BYTES:
                 break

@@ -55,6 +55,11 @@ def test_the_batch_is_as_large_as_it_pays(
     assert policy.seconds == pytest.approx(cost[1])
 
 
+def test_a_machine_that_stalls_while_answers_are_compared_does_not_forbid_batches() -> None:
+    policy, _ = learnt({3: 1.0} | dict.fromkeys((1, 2, 4, 8, 16, 32), 50e-6))
+    assert (policy.max_rows, policy.inline) == (2, True)
+
+
 def test_learning_is_short_even_for_a_slow_model() -> None:
     policy, spent = learnt(dict.fromkeys((1, 2, 3, 4, 8, 16, 32), 0.03))
     assert (policy.max_rows, policy.inline) == (32, False)
