@@ -185,11 +185,11 @@ def test_training_through_the_rounding_repairs_what_plain_qdq_breaks(
 def test_what_has_no_channels_to_spare_is_refused_with_the_reason(
     build: Run, tmp_path: Path
 ) -> None:
-    source = save(cnn((16, 16, 8)), tmp_path / "narrow.onnx")
+    source = save(cnn((16, 16, 16)), tmp_path / "narrow.onnx")
     half = {"method": "Structured", "value": "50"}
     made = build(source, tmp_path / "thin.onnx", labelled=0, pruning=half)
     assert made.reason == "NothingToPrune"
-    assert "no block of channels can go: last: Softmax 'softmax' reads them" in made.message
+    assert "no block of 16 channels can go: last: Softmax 'softmax' reads them" in made.message
 
 
 def test_a_model_that_cannot_be_trained_is_refused_by_its_operator(

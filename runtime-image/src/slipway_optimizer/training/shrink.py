@@ -11,9 +11,7 @@ from slipway_optimizer.arrays import Array, Arrays
 from slipway_optimizer.training.net import WEIGHTED, Net, Op, renamed
 from slipway_optimizer.training.width import Group, Place, flattens, groups
 
-# ONNX Runtime's blocked layout of convolutions: other counts were measured slower, not faster.
-BLOCK: Final = 16
-PRODUCT_BLOCK: Final = 8  # of matrix products, which have no such layout
+BLOCK: Final = 16  # ONNX Runtime's blocked layout: other counts were measured slower, not faster
 Kept = NDArray[np.int64]
 
 
@@ -25,15 +23,15 @@ class Shrunk:
     words: tuple[str, ...]
 
 
-def wanted_channels(size: int, share: float, block: int = BLOCK) -> int:
-    """How many of ``size`` stay of a ``share`` from 0 to 1: a multiple of ``block``, never more.
+def wanted_channels(size: int, share: float) -> int:
+    """How many of ``size`` stay of a ``share`` from 0 to 1: a multiple of 16, never more.
 
     Worked example: 80 channels, half of them -> 40, the nearest multiple is 32.
     """
-    if size <= block:
+    if size <= BLOCK:
         return size
-    blocks = max(1, round(size * share / block))
-    return min(size, blocks * block)
+    blocks = max(1, round(size * share / BLOCK))
+    return min(size, blocks * BLOCK)
 
 
 def narrow(net: Net, share: float, importance: Mapping[str, Array]) -> Shrunk:
@@ -48,17 +46,11 @@ def narrow(net: Net, share: float, importance: Mapping[str, Array]) -> Shrunk:
     found, _ = groups(net)
     words = []
     for group in found:
-        count = wanted_channels(group.size, share, _block(net, group))
+        count = wanted_channels(group.size, share)
         if count < group.size:
             net = _without(net, group, kept_channels(group, count, importance))
             words.append(f"{group.name} {group.size} to {count}")
     return Shrunk(net, tuple(words))
-
-
-def _block(net: Net, group: Group) -> int:
-    """Convolutions have weights of three dimensions or more, products of two."""
-    convolves = any(net.weights[place.weight].ndim > 2 for place in group.makers)
-    return BLOCK if convolves else PRODUCT_BLOCK
 
 
 def kept_channels(group: Group, count: int, importance: Mapping[str, Array]) -> Kept:

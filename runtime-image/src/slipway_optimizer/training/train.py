@@ -145,7 +145,7 @@ class _Course:
         share = 1 - float(parse_decimal(pruning.value)) / 100
         cut = narrow(self.net, share, self._worth(self.net))
         if not cut.words:
-            raise Refused("NothingToPrune", f"no block of channels can go: {_fixed(self.net)}")
+            raise Refused("NothingToPrune", f"no block of 16 channels can go: {_fixed(self.net)}")
         self.notes.append(f"channels: {', '.join(cut.words)}")
         self._tuned(cut.net, {})
 

@@ -137,8 +137,7 @@ class Pruning(RuledModel):
 
     method: PruningMethod = Field(
         description="Threshold: w = 0 where |w| < value. Percentile: the smallest value % of them. "
-        "Structured: removes value % of the channels, in blocks of 16 (of matrix "
-        "products, of 8), and fine-tunes (PyTorch)."
+        "Structured: removes value % of the channels, in blocks of 16, and fine-tunes (PyTorch)."
     )
     value: Decimal = Field(description="A magnitude, or a percentage from 0 to 100.")
     scope: PruningScope = Field(

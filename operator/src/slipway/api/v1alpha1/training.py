@@ -21,8 +21,7 @@ class Distillation(RuledModel):
 
     width: Decimal = Field(
         default="0.25",
-        description="Share of the channels that the student keeps, in blocks of 16 (of matrix "
-        "products, of 8): the most "
+        description="Share of the channels that the student keeps, in blocks of 16: the most "
         "important ones, so that it begins with what the teacher knows.",
     )
     depth: Decimal = Field(
