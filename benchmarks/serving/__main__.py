@@ -90,7 +90,7 @@ class Run:
             expected = ceiling.first_answer(model, self.paths[model])
             for kind, connections in CASES[model]:
                 case = Case(serving.name, kind, model, connections)
-                if kind not in kinds or (serving.name != OURS and model == "small"):
+                if kind not in kinds or not _is_compared(case):
                     continue
                 wrong = check(serving, case, _request(case), expected)
                 if wrong:
@@ -122,6 +122,15 @@ def _median(found: list[Bare]) -> Bare:
         statistics.median(bare.rate for bare in found),
         statistics.median(bare.cpu for bare in found),
     )
+
+
+def _is_compared(case: Case) -> bool:
+    """Whether a figure is made of it."""
+    if case.server == OURS:
+        return True
+    if case.model == "image":
+        return case.kind == "binary" or case.server == "pytriton"
+    return case.model != "small" and (case.kind, case.connections) != ("grpc", 1)
 
 
 def _request(case: Case) -> Body:
