@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Callable
 
+import grpc
+import grpc.aio
 import pytest
 
+from slipway_server.transport.grpc_aio import GrpcAioServer
 from slipway_server.transport.h2 import frames
 from slipway_server.transport.h2.frames import Code
+from slipway_server.transport.rpc import GrpcLimits
 from tests.support import h2
-from tests.support.rpc import Client, Running, connected, serving
+from tests.support.rpc import HOST, Client, Running, Service, connected, serving
 
 LATER = h2.call_fields(b"/t.T/Later")
 
@@ -102,3 +106,33 @@ async def test_a_call_whose_deadline_passes_is_given_up_and_told() -> None:
         assert running.service.given_up == [0]
         running.service.callers[0].answer(b"late")
         assert running.server.held == 0
+
+
+async def test_grpc_aio_awaits_the_same_methods() -> None:
+    service = Service()
+    server = GrpcAioServer(service.methods(), GrpcLimits(connection_age=1e6))
+    port = await server.start(HOST, 0)
+    try:
+        async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
+            method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/t.T/Later"
+            )
+            call = method(b"x")
+            await until(lambda: len(service.callers) == 1)
+            service.callers[0].answer(b"answer")
+            service.callers[0].refuse("INTERNAL", "later")
+            assert await call == b"answer"
+            call = method(b"x")
+            await until(lambda: len(service.callers) == 2)
+            service.callers[1].refuse("NOT_FOUND", "no good")
+            assert (await call.code(), await call.details()) == (
+                grpc.StatusCode.NOT_FOUND,
+                "no good",
+            )
+            assert await method(b"bug").code() == grpc.StatusCode.INTERNAL
+            call = method(b"x")
+            await until(lambda: len(service.callers) == 3)
+            call.cancel()
+            await until(lambda: service.given_up == [2])
+    finally:
+        await server.stop(0.0)
