@@ -27,6 +27,8 @@ def main() -> None:
     net.export(FOLDER / "saved", format="tf_saved_model", verbose=False)
     lite = tf.lite.TFLiteConverter.from_saved_model(str(FOLDER / "saved")).convert()
     (FOLDER / "net.tflite").write_bytes(lite)
+    gelu = keras.layers.Dense(8, activation="gelu")
+    keras.Sequential([keras.Input((4,)), gelu]).save(FOLDER / "gelu.keras")
     keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x * 2)]).save(
         FOLDER / "lambda.keras"
     )

@@ -37,6 +37,14 @@ def test_every_format_gives_the_same_answers_in_any_batch(
     np.testing.assert_allclose(answer(tmp_path, image=IMAGES), expected, atol=1e-5)
 
 
+def test_the_exact_gelu_of_keras_has_no_operator_of_its_own(
+    tensorflow: Framework, tmp_path: Path
+) -> None:
+    found = tensorflow.convert("gelu.keras", tmp_path)
+    assert (found.reason, found.message) == (None, "")
+    assert float(found.figures["max_difference"]) < 1e-5
+
+
 def test_a_saved_model_of_the_first_version_is_read_by_its_graph(
     tensorflow: Framework, tmp_path: Path
 ) -> None:

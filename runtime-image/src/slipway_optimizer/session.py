@@ -17,6 +17,7 @@ from slipway_optimizer.arrays import Array, Arrays, concatenate, rows_of, take
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.providers import provider_of, runtime_options
 
+_OPENVINO: Final = "[OpenVINO-EP]"
 _FATAL_ONLY: Final = 4  # errors are raised, and say the same
 
 
@@ -230,7 +231,11 @@ def _is_runtime_error(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """The first line of a runtime error without its code and the paths of this machine."""
-    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = str(error).strip()
+    if _OPENVINO in text:  # the words come last, behind signatures of C++
+        lines = text.rpartition(_OPENVINO)[2].strip().splitlines()
+        return " ".join(f"{lines[0].rstrip(':')}: {lines[-1]}".split())[:300]
+    line = text.splitlines()[0] if text else type(error).__name__
     line = line.split(" : ", 2)[-1]
     words = ["(file)" if word.startswith("/") else word for word in line.split()]
     return " ".join(words)[:300]

@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 
 from slipway.artifacts.words import ExecutionProvider
+from slipway_optimizer import session
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.providers import file_name, provider_of, runtime_options
 from slipway_optimizer.session import Model
@@ -44,4 +45,16 @@ def test_what_is_not_here_is_refused_with_the_image_that_has_it(
     assert caught.value.reason == "ProviderMissing"
     assert Model(path, threads=1, provider=ExecutionProvider.CPU).run(
         {"x": np.zeros((1, 8), np.float32)}
+    )
+
+
+def test_openvino_s_words_are_told_without_the_signatures_of_c() -> None:
+    error = RuntimeError(
+        "[ONNXRuntimeError] : 1 : FAIL : /onnxruntime/backend.cc:136 openvino_ep::Backend(Args&&) "
+        "[OpenVINO-EP] Exception while Reading network: Check failed at src/frontend.cpp:221:\n"
+        "FrontEnd API failed with GeneralFailure:\nThe number of scales must match\n\n"
+    )
+    assert session._reason(error) == (
+        "Exception while Reading network: Check failed at src/frontend.cpp:221: The number of "
+        "scales must match"
     )

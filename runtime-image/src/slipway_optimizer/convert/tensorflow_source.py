@@ -202,6 +202,7 @@ def _run_tf2onnx(arguments: list[str], target: Path) -> None:
     command += ["--output", str(target), "--opset", str(_OPSET)]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if ended.returncode == 0 and target.exists():
+        adapt.without_erfc(target)
         return
     lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line] or lines
