@@ -269,13 +269,13 @@ async def test_a_server_that_is_silent_or_gone_is_transient(
         return web.Response()
 
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")  # trust_env is off: nobody asks it
-    async with serving(silent, web.json_response({})) as (client, _):
+    async with serving(web.json_response({}), silent) as (client, _):
         configuration = client._api._api.configuration
         api = HttpApi(configuration)
+        assert await api.json(Request("GET", "/x", "ask")) == {}
         short = Request("GET", "/x", "ask", timeout=ClientTimeout(total=0.05))
         with pytest.raises(Transient, match="ask: the API server does not answer"):
             await api.read(short)
-        assert await api.json(Request("GET", "/x", "ask")) == {}
         await api.close()
     dead = Configuration()
     dead.host = "http://127.0.0.1:1"
