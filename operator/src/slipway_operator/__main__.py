@@ -8,6 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Final
 
+import uvloop
 from aiohttp import web
 
 from slipway import contract
@@ -53,7 +54,7 @@ def main() -> int:
         return ExitCode.USAGE
     _configure_logging(found)
     try:
-        return asyncio.run(run(found))
+        return uvloop.run(run(found))
     except SlipwayError as error:
         _log.error("%s", error)
         return ExitCode.INVALID if isinstance(error, Invalid) else ExitCode.TRANSIENT
