@@ -91,6 +91,12 @@ def candidates(measured: tuple[CandidateStatus, ...], picked: str | None) -> Tab
     return Table(CANDIDATE_COLUMNS, rows)
 
 
+def _told_at(event: Object) -> tuple[str, int]:
+    """When it was told; of one second, the later write is the later event."""
+    version = str(event["metadata"].get("resourceVersion") or "")
+    return event.get("lastTimestamp") or "", int(version) if version.isdigit() else 0
+
+
 def describe(resource: Object, events: list[Object], now: datetime) -> Iterator[str]:
     """The story of one resource, with its numbers."""
     meta, status = resource["metadata"], parse_status(resource)
@@ -144,7 +150,7 @@ def _events(events: list[Object], now: datetime) -> Iterator[str]:
     if not events:
         return
     yield "events:"
-    for event in sorted(events, key=lambda e: e.get("lastTimestamp") or ""):
+    for event in sorted(events, key=_told_at):
         when = age(event["lastTimestamp"], now) if event.get("lastTimestamp") else _ABSENT
         yield f"  {when} ago {event['type']} {event['reason']}: {event['message']}"
 
