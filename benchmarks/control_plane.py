@@ -190,7 +190,8 @@ class Bench:
             children += [o for o in listing.items if o["metadata"]["name"].startswith("m0000")]
         took = await seconds_to_write(self.client, children, name="m0000", count=self.count)
         self._row(f"{self.count} x 4 children by a bare client", f"{took:.1f} s", "")
-        self._row("the operator's time over that", f"{self.created / took:.2f}x", "")
+        # 15 s where a bare client's POSTs took 7.0 s, which is the machine the goal was set on.
+        self._row("the operator's time over that", f"{self.created / took:.2f}x", "<= 2.14x")
 
     async def no_op_events(self, operator: Operator, kind: str) -> None:
         """A foreign label on every object of a kind: nothing is to be written for it."""
