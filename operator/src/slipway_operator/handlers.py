@@ -50,6 +50,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = cast("Any", _ForEver())
+    settings.queueing.idle_timeout = 1  # a task for each object that changed is kept so long
     settings.watching.server_timeout = 290
     settings.watching.chunk_size = 500
 
