@@ -108,10 +108,11 @@ async def test_an_object_that_never_stays_as_applied_does_not_silence_the_status
     operator = await operator_on(cluster)
     for _ in range(2):
         await operator.reconcile(KEY)
-    for selector in ("one", "two"):
-        cluster.objects.patch(SERVICE, {"spec": {"selector": {"meddled": selector}}}, "")
-        cluster.objects.patch(RESOURCE, {"spec": {"replicas": 7}}, "")
+    cluster.objects.patch(RESOURCE, {"spec": {"replicas": 7}}, "")
+    for other in ("one", "two"):
+        meddled = {"spec": {"selector": {"slipway.dev/model-deployment": other}}}
+        cluster.objects.patch(SERVICE, meddled, "")
         await look_again(operator, operator._store, cluster)
-        await operator.reconcile(KEY)
+        assert (await operator.reconcile(KEY)).writes
     status = cluster.objects.get(RESOURCE)["status"]
     assert status["observedGeneration"] == cluster.objects.get(RESOURCE)["metadata"]["generation"]
