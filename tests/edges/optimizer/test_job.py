@@ -210,20 +210,25 @@ def test_publish_takes_no_link_from_a_step_that_ran_a_users_model(
     assert not (tmp_path / "store").exists()
 
 
-def test_a_validation_that_was_killed_keeps_what_it_had_measured(
-    small: Path, job: JobRunner, tmp_path: Path
-) -> None:
-    """SIGKILL once the first of two is measured; the next run measures the second one only."""
+def ask_for_two(job: JobRunner, small: Path, folder: Path) -> None:
+    """Two candidates, named first and second."""
     listed = [
         {"name": name, "quantization": {"mode": "Dynamic", "perChannel": channel}}
         for name, channel in (("first", True), ("second", False))
     ]
     job.request(
         (small / "m.onnx").as_uri(),
-        (tmp_path / "store").as_uri(),
+        (folder / "store").as_uri(),
         validation=dataset(small / "d.npz", gates=WIDE_GATE),
         optimization={"mode": "Explicit", "candidates": listed, "budget": "10m"},
     )
+
+
+def test_a_validation_that_was_killed_keeps_what_it_had_measured(
+    small: Path, job: JobRunner, tmp_path: Path
+) -> None:
+    """SIGKILL once the first of two is measured; the next run measures the second one only."""
+    ask_for_two(job, small, tmp_path)
     assert job.run_here(Step.FETCH, Step.BUILD).code == ExitCode.OK
     killed = job.killed_when(Step.VALIDATE, "candidate 2 of 2")
     assert killed.code == -signal.SIGKILL
@@ -241,16 +246,7 @@ def test_a_build_that_was_killed_keeps_its_finished_candidates(
     small: Path, job: JobRunner, tmp_path: Path
 ) -> None:
     """SIGKILL between two candidates; the next run builds the second one only."""
-    listed = [
-        {"name": name, "quantization": {"mode": "Dynamic", "perChannel": channel}}
-        for name, channel in (("first", True), ("second", False))
-    ]
-    job.request(
-        (small / "m.onnx").as_uri(),
-        (tmp_path / "store").as_uri(),
-        validation=dataset(small / "d.npz", gates=WIDE_GATE),
-        optimization={"mode": "Explicit", "candidates": listed, "budget": "10m"},
-    )
+    ask_for_two(job, small, tmp_path)
     assert job.step_here(Step.FETCH).code == ExitCode.OK
     killed = job.killed_when(Step.BUILD, "second: ")
     assert killed.code == -signal.SIGKILL
