@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
-SOURCES := operator/src runtime-image/src tests benchmarks examples
+SOURCES := operator/src runtime-image/src runtime-image/compile.py tests benchmarks examples
 MODULES := slipway slipway_operator slipway_local slipway_cli
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-conversions e2e check fix generate cluster-up cluster-down images lock clean campaign interop \
@@ -24,6 +24,7 @@ test: $(VENV)/.installed ## every test that needs no cluster
 	@$(VENV)/bin/python -m tests.cluster build s3 || echo "versitygw could not be built: tests of S3 are skipped (set SLIPWAY_TEST_S3_ENDPOINT to use a server of yours)"
 	@$(VENV)/bin/python -m tests.cluster build helm || echo "helm could not be built: tests of the chart are skipped"
 	@$(VENV)/bin/python -m tests.cluster build http2 || echo "h2spec and grpc-go could not be built: tests with them are skipped"
+	@$(VENV)/bin/python -m tests.support.compiled >/dev/null || echo "the server could not be compiled: its tests run it interpreted"
 	@# In the order of the tree the long files come first: else the longest begins last, alone.
 	$(VENV)/bin/python -m pytest --ignore=tests/e2e -n 2 --dist loadfile --no-loadscope-reorder
 

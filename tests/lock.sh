@@ -14,7 +14,7 @@ pins=$(mktemp); trap 'rm -f "$pins"' EXIT
 grep -E '^[A-Za-z0-9_.-]+==' tests/requirements.txt | sed 's/ *\\$//' >"$pins"
 compile examples/requirements.txt --extra demo --constraint "$pins"
 compile operator/requirements.txt --extra operator --constraint "$pins"
-for extra in server optimizer optimizer-classic; do
+for extra in server compile optimizer optimizer-classic; do
   compile "runtime-image/requirements-$extra.txt" --extra "$extra" --constraint "$pins"
 done
 for image in server optimizer; do

@@ -78,7 +78,8 @@ class Run:
         for case in self._cases(serving, kinds):
             theirs, ours = [], []
             for _ in range(self.rounds):
-                ours.append(self._sample(mine[case.model], case))
+                with serving.running.aside():
+                    ours.append(self._sample(mine[case.model], case))
                 theirs.append(self._sample(serving, case))
             self.samples[case], self.beside[case] = median(theirs), median(ours)
             self._tell(case, self.samples[case], "")

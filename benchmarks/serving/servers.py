@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from benchmarks.serving.processes import Running, running
 OURS: Final = "slipway"
 NATIVE: Final = "native"
 _NATIVE: Final = Path(__file__).parent / "native_peer"
+_COMPILE: Final = Path(__file__).parents[2] / "runtime-image" / "compile.py"
 _SCRIPTS: Final = Path(__file__).parent / "peer_servers"
 _CACHE: Final = Path.home() / ".cache" / "slipway" / "bench-serving"
 _SHARED: Final = ("numpy", "onnxruntime==1.31.*")
@@ -81,7 +83,7 @@ class Serving:
 
 @contextmanager
 def ours(models: dict[str, Path], *, threads: int | None = None) -> Iterator[Serving]:
-    """Our server with its settings as shipped; ``threads`` limits it as a CPU limit would."""
+    """Our server as shipped: compiled; ``threads`` limits it as a CPU limit would."""
     http, rpc = free_port(), free_port()
     command = [
         sys.executable, "-m", "slipway_server", "serve", "--http-port", str(http),
@@ -90,8 +92,23 @@ def ours(models: dict[str, Path], *, threads: int | None = None) -> Iterator[Ser
     ]  # fmt: skip
     if threads is not None:
         command += ["--threads", str(threads)]
-    with _started(command, {}, OURS, (http, rpc), "/v2/health/ready") as found:
+    env = {"PYTHONPATH": compiled()}
+    with _started(command, env, OURS, (http, rpc), "/v2/health/ready") as found:
         yield found
+
+
+@cache
+def compiled() -> str:
+    """The folder of the program as our images have it.
+
+    Raises:
+        SystemExit: it does not compile.
+    """
+    command = [sys.executable, str(_COMPILE), "--cached"]
+    made = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if made.returncode:
+        raise SystemExit("our server cannot be compiled as in its image: see above")
+    return made.stdout.strip()
 
 
 @contextmanager

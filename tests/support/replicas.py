@@ -5,6 +5,7 @@ import sys
 import time
 import urllib.request
 
+from tests.support import compiled
 from tests.support.pods import Pod
 from tests.support.s3 import free_port
 
@@ -12,7 +13,9 @@ from tests.support.s3 import free_port
 async def replica(pod: Pod) -> tuple[asyncio.subprocess.Process, int, int]:
     """A server of the pod's request that is ready, and its ports: HTTP and gRPC."""
     http_port, grpc_port = free_port(), free_port()
-    env = pod.env | {
+    env = {
+        **compiled.environment(),
+        **pod.env,
         "SLIPWAY_HTTP_PORT": str(http_port),
         "SLIPWAY_GRPC_PORT": str(grpc_port),
         "SLIPWAY_DRAIN_SECONDS": "2",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.tasks import ServingRequest
+from tests.support import compiled
 
 _START_SECONDS = 60
 
@@ -114,8 +115,9 @@ def serving(
         log = Path(scratch, "log")
         with log.open("wb") as file:
             process = subprocess.Popen(
-                command, stdout=file, stderr=file, cwd=scratch, env=os.environ | dict(env or {})
-            )
+                command, stdout=file, stderr=file, cwd=scratch,
+                env=os.environ | compiled.environment() | dict(env or {}),
+            )  # fmt: skip
         server = Server(process, log)
         try:
             if wait:

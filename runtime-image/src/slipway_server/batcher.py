@@ -89,7 +89,7 @@ class Batcher:
         self._places = policy.instances * (2 if is_short else 1)
         self._scheduled = False
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
-        self._inline = Inline(policy.inline)
+        self._on_loop = Inline(policy.inline)
         self._has_workers = False
         if not policy.inline:
             self._start_workers()
@@ -141,7 +141,7 @@ class Batcher:
 
     def _tick(self) -> None:
         self._scheduled = False
-        if not self._inline.stays:
+        if not self._on_loop.stays:
             self._start()
             return
         start = now = self._clock()
@@ -149,14 +149,14 @@ class Batcher:
             outcomes = run_together(self._session.run, jobs, self._outputs)
             took = self._clock() - now
             self._note(jobs, now, took)
-            self._inline.ran(took)
-            if not self._inline.stays:
+            self._on_loop.ran(took)
+            if not self._on_loop.stays:
                 self._start_workers()
             self._deliver(jobs, outcomes)
             if not self._queue:
                 return
             now = self._clock()
-            if now - start > _LOOP_SHARE_SECONDS or not self._inline.stays:
+            if now - start > _LOOP_SHARE_SECONDS or not self._on_loop.stays:
                 self._scheduled = True
                 self._loop.call_soon(self._tick)
                 return
@@ -209,8 +209,8 @@ class Batcher:
     def _finished(self, run: "_Run") -> None:
         self._running = [others for others in self._running if others is not run.given]
         self._note(run.jobs, run.start, run.seconds)
-        self._inline.ran(run.seconds)
-        if not self._inline.stays:
+        self._on_loop.ran(run.seconds)
+        if not self._on_loop.stays:
             self._start()  # keep the model busy first, then write the answers
         elif self._queue and not self._scheduled:
             self._scheduled = True

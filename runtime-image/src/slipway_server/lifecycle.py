@@ -23,6 +23,7 @@ from slipway_server.observe import AccessLog, Observer, together
 from slipway_server.settings import Access, GrpcTransport, ServerSettings
 from slipway_server.startup import Phases, Prepared, prepare, reason_of
 from slipway_server.state import Model, State
+from slipway_server.transport import exchange
 from slipway_server.transport.exchange import HttpLimits
 from slipway_server.transport.http import HttpServer
 from slipway_server.transport.tls import TlsFiles
@@ -39,6 +40,8 @@ _POLL_SECONDS: Final = 0.02
 _REFRESH_SECONDS: Final = 1.0
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 _BODY_SHARE: Final = 4  # bodies in flight may take this part of the memory limit
+# Images have it compiled (docs/decisions/0024); a module then is no file of Python.
+_PROGRAM: Final = "interpreted" if str(exchange.__file__).endswith(".py") else "compiled"
 _T = TypeVar("_T")
 
 
@@ -128,7 +131,7 @@ class _Server:
                 f"HTTP port {settings.listen.http_port} cannot be opened: {error.strerror}"
             )
             raise StartFailed("AddressInUse", problem) from error
-        _LOG.info("listening", extra=with_fields(http=http_port))
+        _LOG.info("listening", extra=with_fields(http=http_port, program=_PROGRAM))
         grpc_port, prepared = await asyncio.gather(self._open_rpc(), self._prepare())
         facts: dict[str, object] = {"models": len(prepared)}
         for model, one, seconds in prepared:

@@ -12,7 +12,7 @@ import pytest
 from slipway.artifacts.folder import FolderStore
 from slipway.artifacts.manifest import Tensor
 from slipway.tasks import ReplayReport, ReplayRequest, StepFailure, parse_report
-from tests.support import onnx_models
+from tests.support import compiled, onnx_models
 from tests.support.artifacts import Artifact
 from tests.support.s3 import free_port
 from tests.support.server import Server, serving
@@ -53,7 +53,9 @@ def replay(
         samples=samples,
     )
     (folder / "request.json").write_text(request.model_dump_json())
-    env = os.environ | {
+    env = {
+        **os.environ,
+        **compiled.environment(),
         "SLIPWAY_REQUEST_FILE": str(folder / "request.json"),
         "SLIPWAY_STORAGE_DIR": str(folder / "none"),
         "SLIPWAY_WORK_DIR": str(folder / "work"),

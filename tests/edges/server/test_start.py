@@ -10,10 +10,17 @@ import pytest
 from slipway.api.v1alpha1.predictor import Session
 from slipway.artifacts.layout import digest_of
 from slipway.contract import ServerMetric
-from tests.support import onnx_models
+from tests.support import compiled, onnx_models
 from tests.support.artifacts import Artifact
 from tests.support.pods import GOOD, ROWS, Pod
 from tests.support.server import serving
+
+
+def test_the_program_is_the_one_of_the_images_where_it_could_be_compiled(tmp_path: Path) -> None:
+    if not compiled.environment():
+        pytest.skip("the server is not compiled here: python -m tests.support.compiled")
+    with serving(env=Pod.of(GOOD, tmp_path).env) as server:
+        assert "program=compiled" in server.log()
 
 
 def test_a_pod_serves_the_artifact_that_it_was_asked_for(tmp_path: Path) -> None:
@@ -133,5 +140,5 @@ def test_a_server_maps_no_library_that_it_could_do_without(tmp_path: Path) -> No
         assert server.infer([1.0, 2.0])[0] == 200
         mapped = Path(f"/proc/{server.process.pid}/maps").read_text()
     assert "onnxruntime" in mapped
-    for library in ("pydantic", "grpc", "boto", "zstd", "obstore"):
+    for library in ("pydantic", "/grpc/", "boto", "zstd", "obstore"):
         assert library not in mapped, library

@@ -33,7 +33,7 @@ def _error(_status: int, message: str) -> object:
 _ROW: Final = {"type": "object", "minProperties": 1}
 _ROWS: Final = {"type": "array", "minItems": 1, "items": _ROW}
 # A model is one function here, so it has one method: others do what a client must do itself.
-DOOR: Final = Door(
+DOOR: Final[Door] = Door(
     name="mindspore",
     infer=("/model/{model}:predict", "/model/{model}/version/{version}:predict"),
     codec=Methods,

@@ -59,7 +59,7 @@ def _error(status: int, message: str) -> object:
 
 
 _BYTES: Final = {"type": "string", "format": "binary"}
-DOOR: Final = Door(
+DOOR: Final[Door] = Door(
     name="torchserve",
     infer=("/predictions/{model}", "/predictions/{model}/{version}"),
     codec=Predictions,

@@ -87,7 +87,7 @@ _STATUS: Final = record(
     name=STRING, ready=FLAG, model_version_status={"type": "array", "items": _VERSION}
 )
 _OBJECT: Final = {"type": "object"}
-DOOR: Final = Door(
+DOOR: Final[Door] = Door(
     name="v1",
     infer=tuple(f"{base}:predict" for base in _BASES),
     codec=V1,

@@ -153,7 +153,7 @@ _READY: Final = {
     "properties": {"name": STRING, "ready": FLAG, "reason": STRING},
 }
 _BYTES: Final = {"type": "string", "format": "binary"}
-DOOR: Final = Door(
+DOOR: Final[Door] = Door(
     name="rest",
     infer=tuple(f"{base}/infer" for base in _BASES),
     codec=V2,
@@ -182,4 +182,4 @@ DOOR: Final = Door(
     },
 )
 # What the operator replays is nobody's traffic, so it is counted apart.
-REPLAY: Final = Door(name=REPLAY_DOOR, infer=(REPLAY_PATH,), codec=V2)
+REPLAY: Final[Door] = Door(name=REPLAY_DOOR, infer=(REPLAY_PATH,), codec=V2)
