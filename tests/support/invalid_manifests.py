@@ -237,6 +237,17 @@ INVALID: Final[dict[str, Refused]] = {
         _set("spec.optimization.candidates.0.distillation", {"width": "0"}),
         "width is 0: use more than 0 and at most 1",
     ),
+    "a student that is cut and made by a loader": _refused(
+        _set(
+            "spec.optimization.candidates.0.distillation",
+            {"depth": "0.5", "loader": {"storageUri": "s3://models/student.py"}},
+        ),
+        "width and depth cut a student from the model, but a loader makes this one",
+    ),
+    "a student's loader that is no address": _refused(
+        _set("spec.optimization.candidates.0.distillation", {"loader": {"storageUri": "s.py"}}),
+        "storageUri",
+    ),
     "a candidate in two formats": _refused(
         _set("spec.optimization.candidates.0.precision", "FP16"),
         "candidate int8 has both precision and quantization",

@@ -222,7 +222,7 @@ def request_of(options: argparse.Namespace) -> OptimizationRequest:
     loader = None
     if options.loader:
         loader = LoaderRequest(uri=as_uri(options.loader), function=options.loader_function)
-    candidates = tuple(parse_candidate(text) for text in options.candidate)
+    candidates = tuple(parse_candidate(text, as_uri) for text in options.candidate)
     mode = OptimizationMode.EXPLICIT if candidates else OptimizationMode(options.mode)
     prices = None
     if options.price_cpu_hour is not None:

@@ -30,6 +30,7 @@ BASELINE: Final = "fp32"
 MIN_SHARE: Final = 0.03  # of time or of weights: below it INT8 changes nothing that one can measure
 _MIXED_SHARE: Final = 0.2  # of time, both of Conv and of MatMul: below it a hybrid is its neighbour
 _HALF_BITS: Final = 16
+_OF_A_STUDENT: Final = 100  # epochs at most: it has the most to learn, and the budget ends it
 _RUN_TIME: Final = (QuantizationMode.DYNAMIC, QuantizationMode.HYBRID)
 _CALIBRATED: Final = (QuantizationMode.STATIC, QuantizationMode.HYBRID)
 
@@ -173,6 +174,8 @@ def _pruned(pruning: Pruning) -> str:
 
 
 def _distilled(wish: Distillation) -> str:
+    if wish.loader is not None:
+        return f"student by {wish.loader.function} of a loader"
     depth = "" if parse_decimal(wish.depth) == 1 else f" and {wish.depth} of the layers"
     return f"student with {wish.width} of the channels{depth}"
 
@@ -262,7 +265,8 @@ def _trained(recipe: Recipe, candidate: Candidate, *, rows: int, torch: bool) ->
     structured = candidate.pruning is not None and recipe.structured
     training = candidate.training
     if training is None and (structured or candidate.distillation is not None):
-        training = Training()
+        student = candidate.distillation is not None
+        training = Training(epochs=_OF_A_STUDENT) if student else Training()
     static = recipe.quantization is QuantizationMode.STATIC
     blocked = recipe.blocked or (None if rows else _NO_LESSONS) or (None if torch else _NO_TORCH)
     return recipe.model_copy(

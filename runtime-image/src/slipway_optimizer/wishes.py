@@ -1,7 +1,7 @@
 """Candidates, gates and inputs as words of a command line. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -16,6 +16,8 @@ _PARTS: Final = ("method", "value", "scope", "maxPerLayer")
 _FLAGS: Final = {"true": True, "false": False}
 _LISTS: Final = ("opTypes", "excludeNodes")
 _DISTILLATION: Final = {"student": "width", "depth": "depth", "target": "targetScore"}
+_LOADER: Final = {"loader": "storageUri", "function": "function", "weights": "weightsUri"}
+_PLACES: Final = ("loader", "weights")
 _TRAINING: Final = {"epochs": "epochs", "rate": "learningRate"}
 _QUANTIZATION: Final = ("mode", "bits", "calibration", "perChannel", "embeddings", *_LISTS)
 
@@ -55,12 +57,16 @@ def parse_gate(text: str) -> Gate:
         raise Invalid(f"--gate '{text[:80]}': {_first(error)}") from error
 
 
-def parse_candidate(text: str) -> Candidate:
+def parse_candidate(text: str, uri_of: Callable[[str], str] = str) -> Candidate:
     """``int4:mode=WeightOnly,bits=4`` or ``slim:prune=Percentile/50/Global,precision=FP16``.
 
-    ``small:student=0.25,lambda=0.1+0.3``, ``thin:prune=Structured/50,epochs=8``,
-    ``learnt:mode=Static,epochs=4``, ``fast:provider=OpenVINO``. Lists are joined by
-    ``+``: ``opTypes=Conv+MatMul``.
+    ``small:student=0.25,lambda=0.1+0.3``, ``own:loader=student.py,function=make,weights=w.pt``,
+    ``thin:prune=Structured/50,epochs=8``, ``learnt:mode=Static,epochs=4``,
+    ``fast:provider=OpenVINO``. Lists are joined by ``+``: ``opTypes=Conv+MatMul``.
+
+    Args:
+        text: as above.
+        uri_of: makes a path an address.
 
     Raises:
         Invalid: not of that form.
@@ -69,7 +75,7 @@ def parse_candidate(text: str) -> Candidate:
     name, _, rest = text.partition(":")
     values = _pairs(rest)
     known = (*_QUANTIZATION, "precision", "prune", "importance", "lambda", "provider")
-    _only(values, (*known, *_DISTILLATION, *_TRAINING), where)
+    _only(values, (*known, *_DISTILLATION, *_LOADER, *_TRAINING), where)
     body: dict[str, Any] = {"name": name}
     if "precision" in values:
         body["precision"] = values["precision"]
@@ -82,6 +88,12 @@ def parse_candidate(text: str) -> Candidate:
     elif "importance" in values:
         raise Invalid(f"{where}: importance ranks what is pruned: add prune=Percentile/50")
     student: dict[str, Any] = {_DISTILLATION[k]: v for k, v in values.items() if k in _DISTILLATION}
+    loader = {_LOADER[k]: uri_of(v) if k in _PLACES else v for k, v in values.items()
+              if k in _LOADER}  # fmt: skip
+    if loader and "loader" not in values:
+        raise Invalid(f"{where}: {min(set(values) & set(_LOADER))} is of a loader: add loader=FILE")
+    if loader:
+        student["loader"] = loader
     if "lambda" in values:
         student["lambdas"] = values["lambda"].split("+")
     training = {_TRAINING[k]: v for k, v in values.items() if k in _TRAINING}

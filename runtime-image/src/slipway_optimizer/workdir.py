@@ -131,6 +131,14 @@ class WorkDir:
         """Code of the user's that makes the model."""
         return self.root / "loader.py"
 
+    def student_loader(self, candidate: str) -> Path:
+        """Code of the user's that makes this candidate's student."""
+        return self.root / "students" / f"{candidate}.py"
+
+    def student_weights(self, candidate: str) -> Path:
+        """What that code is given to begin with, as it was fetched."""
+        return self.root / "students" / f"{candidate}.weights"
+
     @property
     def dataset(self) -> Path:
         """The data set as it was fetched."""

@@ -164,10 +164,13 @@ def _normalise(task: WorkerTask) -> WorkerResult:
 
 
 def _quantize(task: WorkerTask) -> WorkerResult:
+    from slipway_optimizer import sandbox
     from slipway_optimizer.passes import build_recipe
 
     if task.recipe is None:
         raise Refused("BuildFailed", "the task names no recipe")
+    if task.lessons is not None and task.lessons.student is not None:
+        sandbox.confine()  # the user's code comes next
     made = build_recipe.build(
         task.recipe,
         Path(task.source),

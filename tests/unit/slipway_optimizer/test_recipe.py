@@ -14,7 +14,7 @@ from slipway.api.v1alpha1.optimization import (
     Quantization,
     QuantizationMode,
 )
-from slipway.api.v1alpha1.training import Distillation, Training
+from slipway.api.v1alpha1.training import Distillation, StudentLoader, Training
 from slipway.artifacts.words import ExecutionProvider
 from slipway_optimizer.recipe import BASELINE, Plan, Profile, Recipe, plan
 
@@ -131,11 +131,11 @@ def test_what_trains_builds_on_the_plain_graph_and_says_what_it_does() -> None:
     )
     assert [(r.trained, r.fused, r.blocked) for r in made] == [(True, (), None)] * 5
     assert [(r.training, r.rounded) for r in made] == [
-        (Training(), False),
+        (Training(epochs=100), False),
         (Training(), False),
         (None, False),
         (Training(epochs=3), True),
-        (Training(), False),
+        (Training(epochs=100), False),
     ]
     static = "static QDQ U8S8 per channel on Conv, MatMul, Gemm"
     student = "student with 0.5 of the channels and 0.5 of the layers"
@@ -146,6 +146,16 @@ def test_what_trains_builds_on_the_plain_graph_and_says_what_it_does() -> None:
         f"{static}, trained through the rounding",
         f"{student}, {static}",
     ]
+
+
+def test_a_student_of_a_loader_is_said_and_learns_as_long_as_is_wished() -> None:
+    wish = Distillation(loader=StudentLoader(storage_uri="s3://b/s.py", function="make"))
+    made, wished = trained(
+        Candidate(name="own", distillation=wish),
+        Candidate(name="short", distillation=wish, training=Training(epochs=3)),
+    )
+    assert (made.training, wished.training) == (Training(epochs=100), Training(epochs=3))
+    assert made.text == "student by make of a loader, fp32"
 
 
 @pytest.mark.parametrize(

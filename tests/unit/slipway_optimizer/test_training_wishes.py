@@ -10,7 +10,7 @@ from slipway.api.v1alpha1.optimization import (
     Quantization,
     QuantizationMode,
 )
-from slipway.api.v1alpha1.training import Distillation, Training
+from slipway.api.v1alpha1.training import Distillation, StudentLoader, Training
 from slipway.errors import Invalid
 from slipway_optimizer.wishes import parse_candidate
 
@@ -34,6 +34,19 @@ from slipway_optimizer.wishes import parse_candidate
                 name="thin",
                 pruning=Pruning(
                     method=PruningMethod.STRUCTURED, value="50", importance=Importance.GRADIENT
+                ),
+            ),
+        ),
+        (
+            "own:loader=s3://b/student.py,function=make,weights=s3://b/w.pt,lambda=10,target=0.9",
+            Candidate(
+                name="own",
+                distillation=Distillation(
+                    loader=StudentLoader(
+                        storage_uri="s3://b/student.py", function="make", weights_uri="s3://b/w.pt"
+                    ),
+                    lambdas=("10",),
+                    target_score="0.9",
                 ),
             ),
         ),
@@ -64,12 +77,22 @@ def test_a_candidate_that_trains_is_written_in_words(text: str, expected: Candid
         ("a:epochs=3", "changes nothing"),
         ("a:prune=Structured/100", "for a percentage less than 100"),
         ("a:prune=Threshold/0.1,importance=Entropy", "use Percentile or Structured"),
+        ("a:function=make", "function is of a loader: add loader=FILE"),
+        ("a:student=0.5,weights=w.pt", "weights is of a loader: add loader=FILE"),
+        ("a:loader=s3://b/s.py,student=0.5", "width and depth cut a student from the model, but a"),
+        ("a:loader=s.py", "should match pattern"),
         ("a:importance=Entropy,precision=FP16", "add prune=Percentile/50"),
     ],
 )
 def test_a_wish_that_cannot_be_trained_is_refused(text: str, words: str) -> None:
     with pytest.raises(Invalid, match=words):
         parse_candidate(text)
+
+
+def test_paths_of_a_loader_become_addresses() -> None:
+    found = parse_candidate("own:loader=s.py,weights=w.pt", lambda path: f"file:///here/{path}")
+    loader = StudentLoader(storage_uri="file:///here/s.py", weights_uri="file:///here/w.pt")
+    assert found == Candidate(name="own", distillation=Distillation(loader=loader))
 
 
 def test_zeroes_by_magnitude_need_no_training() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from slipway.api.v1alpha1.model import Model, ModelFormatName
+from slipway.api.v1alpha1.model import Loader, Model, ModelFormatName
 from slipway.api.v1alpha1.optimization import TENSORFLOW_EXPORTS, Optimization
 from slipway.artifacts.words import ExecutionProvider
 from slipway.errors import Invalid
@@ -21,8 +21,8 @@ class Images:
     """Default images; the optimizer's is chosen by the model's format.
 
     Attributes:
-        loader_images: what ``spec.model.loader.image`` may name: whole names, or beginnings of
-            them that end in ``*``.
+        loader_images: what a loader's ``image`` may name: whole names, or beginnings of them that
+            end in ``*``.
     """
 
     server: str
@@ -56,8 +56,9 @@ class Images:
             Invalid: the administrator has not allowed the loader's image, or has no image for the
                 format; no image can do all that is wished.
         """
-        if model.loader is not None and model.loader.image is not None:
-            return self._allowed(model.loader.image)
+        own = _own_image(model, wished)
+        if own is not None:
+            return self._allowed(*own)
         name = model.model_format.name
         if wished.execution_provider is not ExecutionProvider.CPU:
             return self._of_provider(name, wished)
@@ -143,16 +144,35 @@ class Images:
             case ModelFormatName.MINDSPORE:
                 return self.optimizer_mindspore
 
-    def _allowed(self, image: str) -> str:
+    def _allowed(self, field: str, image: str) -> str:
         for allowed in self.loader_images:
             prefix = allowed.removesuffix("*")
             if image == allowed or (prefix != allowed and image.startswith(prefix)):
                 return image
         listed = ", ".join(self.loader_images) or "none"
         raise Invalid(
-            f"spec.model.loader.image is '{image}', but the administrator allows {listed}: ask to "
-            "add it to runtime.loaderImages of the Helm chart"
+            f"{field} is '{image}', but the administrator allows {listed}: ask to add it to "
+            "runtime.loaderImages of the Helm chart"
         )
+
+
+def _own_image(model: Model, wished: Optimization) -> tuple[str, str] | None:
+    """(field, image) that the loaders name, the model's and the students'; one Job has one image.
+
+    Raises:
+        Invalid: they name several.
+    """
+    loaders: dict[str, Loader | None] = {"spec.model.loader.image": model.loader}
+    for name, loader in wished.student_loaders.items():
+        loaders[f"the image of candidate {name}'s loader"] = loader
+    named = [(where, own.image) for where, own in loaders.items() if own and own.image is not None]
+    for where, image in named[1:]:
+        if image != named[0][1]:
+            raise Invalid(
+                f"{named[0][0]} is '{named[0][1]}' and {where} is '{image}', but one Job has one "
+                "image: name one that has the packages of both"
+            )
+    return next(iter(named), None)
 
 
 def _no_image(program: str, provider: ExecutionProvider) -> str:

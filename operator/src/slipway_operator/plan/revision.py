@@ -88,6 +88,11 @@ def snapshot(spec: Spec, *, namespace_uid: str, config: Config) -> Snapshot:
     config.check_uri("spec.model.storageUri", spec.model.storage_uri)
     if spec.model.loader is not None:
         config.check_uri("spec.model.loader.storageUri", spec.model.loader.storage_uri)
+    for name, student in spec.optimization.student_loaders.items():
+        where = f"the loader of candidate {name}"
+        config.check_uri(f"storageUri of {where}", student.storage_uri)
+        if student.weights_uri is not None:
+            config.check_uri(f"weightsUri of {where}", student.weights_uri)
     if spec.validation.dataset is not None:
         config.check_uri("spec.validation.dataset.storageUri", spec.validation.dataset.storage_uri)
     return Snapshot(

@@ -1,7 +1,6 @@
 """Chooses the converter. Runs in the child process; frameworks are imported only there."""
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +27,7 @@ def convert(order: ConvertOrder) -> Conversion:
     Raises:
         Refused: with the reason and the remedy; ``ConversionDiffers`` when answers differ.
     """
-    found = _named(recognised(order), order.target.parent)
+    found = kinds.named(recognised(order), order.target.parent)
     if order.model_format is ModelFormatName.ONNX:
         return onnx_source.convert(found.path, order.target, order.dataset)
     _require_package(order.model_format)
@@ -92,17 +91,6 @@ def recognised(order: ConvertOrder) -> Sniffed:
     if found.kind in RUNS_CODE:
         _require_trust(order, found)
     return found
-
-
-def _named(found: Sniffed, folder: Path) -> Sniffed:
-    """The same by a name that its framework takes: what was fetched has none of its own."""
-    suffix = kinds.SUFFIX_OF.get(found.kind)
-    if suffix is None or found.path.suffix == suffix:
-        return found
-    path = folder / f"source{suffix}"
-    path.unlink(missing_ok=True)
-    path.symlink_to(found.path.resolve())
-    return replace(found, path=path)
 
 
 def _require_trust(order: ConvertOrder, found: Sniffed) -> None:

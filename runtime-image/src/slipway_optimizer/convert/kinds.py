@@ -4,7 +4,7 @@ import json
 import pickletools
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final
@@ -309,3 +309,14 @@ def safetensors_header(path: Path) -> dict[str, dict[str, object]]:
     if not isinstance(header, dict):
         raise ValueError("the header is no object")
     return {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+
+def named(found: Sniffed, folder: Path) -> Sniffed:
+    """The same by a name that its framework takes: what was fetched has none of its own."""
+    suffix = SUFFIX_OF.get(found.kind)
+    if suffix is None or found.path.suffix == suffix:
+        return found
+    path = folder / f"source{suffix}"
+    path.unlink(missing_ok=True)
+    path.symlink_to(found.path.resolve())
+    return replace(found, path=path)

@@ -24,7 +24,7 @@ def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
         Refused: ``LoaderNeeded``, ``LoaderFailed``, ``InputsUnknown``, ``ConversionFailed``,
             ``ConversionDiffers``.
     """
-    if order.loader is None:
+    if order.code is None:
         kind = "MindIR, which MindSpore cannot export to ONNX"
         if found.kind is not Kind.MINDIR:
             kind = "checkpoint, which holds weights and no model"
@@ -33,7 +33,7 @@ def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
             f"the file is a MindSpore {kind}: upload the checkpoint, and set spec.model.loader to "
             "code that makes the network and loads it",
         )
-    network = call_loader(order, found.path)
+    network = call_loader(order.code, found.path)
     if not isinstance(network, mindspore.nn.Cell):
         raise Refused(
             "LoaderFailed",

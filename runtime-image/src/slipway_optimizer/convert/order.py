@@ -5,6 +5,7 @@ from pathlib import Path
 
 from slipway.api.v1alpha1.model import ModelFormatName, ModelInput
 from slipway.wire import WireModel
+from slipway_optimizer.convert.loader import Code
 
 
 class ConvertOrder(WireModel):
@@ -24,6 +25,11 @@ class ConvertOrder(WireModel):
     loader: Path | None = None
     loader_function: str = "load"
     allow_pickle: bool = False
+
+    @property
+    def code(self) -> Code | None:
+        """The loader, if there is one."""
+        return None if self.loader is None else Code(self.loader, self.loader_function)
 
 
 @dataclass(frozen=True, slots=True)

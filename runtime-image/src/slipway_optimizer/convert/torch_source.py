@@ -19,7 +19,7 @@ from slipway_optimizer.arrays import Array, Arrays
 from slipway_optimizer.convert import adapt, inputs
 from slipway_optimizer.convert.compare import hold_to_source
 from slipway_optimizer.convert.kinds import Kind, Sniffed
-from slipway_optimizer.convert.loader import call_loader
+from slipway_optimizer.convert.loader import Code, call_loader
 from slipway_optimizer.convert.order import Conversion, ConvertOrder
 from slipway_optimizer.failures import Refused
 
@@ -28,7 +28,7 @@ _WHAT: Final = "module"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Opened:
+class Opened:
     """A module in evaluation mode, and what it takes.
 
     Attributes:
@@ -54,7 +54,7 @@ def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
     if found.kind is Kind.PT2 and order.loader is None:
         return _exported_program(found, target, order)
     opened = _open(found, order)
-    names = _write(opened, target)
+    names = write(opened, target)
 
     def ask(rows: Arrays) -> Arrays:
         tensors = [torch.from_numpy(rows[value.name]) for value in opened.inputs]
@@ -88,15 +88,9 @@ def _exported_program(found: Sniffed, target: Path, order: ConvertOrder) -> Conv
     return Conversion(hold_to_source(target, ask, dataset=order.dataset, what=_WHAT))
 
 
-def _open(found: Sniffed, order: ConvertOrder) -> _Opened:
-    if order.loader is not None:
-        module = call_loader(order, found.path)
-        if not isinstance(module, torch.nn.Module):
-            raise Refused(
-                "LoaderFailed",
-                f"the loader's {order.loader_function} returned a {type(module).__name__}: it must "
-                "return a torch.nn.Module",
-            )
+def _open(found: Sniffed, order: ConvertOrder) -> Opened:
+    if order.code is not None:
+        module = load_module(order.code, found.path)
         return _with_inputs(module, order, _arguments(module))
     match found.kind:
         case Kind.TORCHSCRIPT:
@@ -106,7 +100,7 @@ def _open(found: Sniffed, order: ConvertOrder) -> _Opened:
             from slipway_optimizer.convert import hugging_face
 
             model, asked, outputs = hugging_face.open_model(found.path, order)
-            return _Opened(model.eval(), asked, outputs=outputs)
+            return Opened(model.eval(), asked, outputs=outputs)
         case Kind.TORCH_MODULE:
             module = _unpickled(found.path)
             return _with_inputs(module, order, _arguments(module))
@@ -116,6 +110,22 @@ def _open(found: Sniffed, order: ConvertOrder) -> _Opened:
                 f"the file is a {found.kind}: it holds weights and no model, so set "
                 "spec.model.loader to code that makes the model, or save it with torch.export.save",
             )
+
+
+def load_module(code: Code, model: Path) -> Any:
+    """The module that a loader makes of a file or folder.
+
+    Raises:
+        Refused: ``LoaderFailed``.
+    """
+    module = call_loader(code, model)
+    if not isinstance(module, torch.nn.Module):
+        raise Refused(
+            "LoaderFailed",
+            f"the loader's {code.function} returned a {type(module).__name__}: it must return a "
+            "torch.nn.Module",
+        )
+    return module
 
 
 def _scripted(path: Path) -> Any:
@@ -151,8 +161,8 @@ def _unpickled(path: Path) -> Any:
 
 def _with_inputs(
     module: Any, order: ConvertOrder, names: tuple[str, ...], *, scripted: bool = False
-) -> _Opened:
-    return _Opened(module.eval(), inputs.known(order, names), scripted=scripted)
+) -> Opened:
+    return Opened(module.eval(), inputs.known(order, names), scripted=scripted)
 
 
 def _arguments(module: Any) -> tuple[str, ...]:
@@ -163,8 +173,12 @@ def _arguments(module: Any) -> tuple[str, ...]:
     return inputs.required_arguments(module.forward)
 
 
-def _write(opened: _Opened, target: Path) -> tuple[str, ...]:
-    """Export; the names of the outputs."""
+def write(opened: Opened, target: Path) -> tuple[str, ...]:
+    """Export; the names of the outputs.
+
+    Raises:
+        Refused: ``ConversionFailed``.
+    """
     attempts: list[Callable[[tuple[Any, ...]], None]] = []
     if not opened.scripted:
         attempts.append(lambda given: _dynamo(opened, given, target))
@@ -191,7 +205,7 @@ def _write(opened: _Opened, target: Path) -> tuple[str, ...]:
     ) from failure
 
 
-def _dynamo(opened: _Opened, given: tuple[Any, ...], target: Path) -> None:
+def _dynamo(opened: Opened, given: tuple[Any, ...], target: Path) -> None:
     dims = tuple(
         {axis: torch.export.Dim.AUTO for axis, size in enumerate(value.shape) if size == -1}
         for value in opened.inputs
@@ -214,7 +228,7 @@ def _takes_any(module: Any) -> bool:
     return bool(getattr(module, "takes_any", False))
 
 
-def _script(opened: _Opened, given: tuple[Any, ...], target: Path) -> None:
+def _script(opened: Opened, given: tuple[Any, ...], target: Path) -> None:
     names = [value.name for value in opened.inputs]
     axes = {
         value.name: {axis: f"{'batch' if axis == 0 else f'{value.name}_{axis}'}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from slipway.api.v1alpha1.optimization import Optimization
 from slipway.artifacts import layout
 from slipway.artifacts.manifest import ArtifactManifest, Hardware
 from slipway.artifacts.store import open_reader, open_store, split_uri
@@ -43,6 +44,7 @@ def fetch(job: Job) -> FetchRecord:
     if (loader := request.model.loader) is not None:
         code = _Wanted("loader", loader.uri, "spec.model.loader.storageUri", "Loader")
         loader_digest = _download(job, code, StorageMount.MODEL, work.loader)
+    students = _download_students(job)
     dataset_digest = None
     if (dataset := request.validation.dataset) is not None:
         job.progress.say(f"data set {dataset.storage_uri}")
@@ -52,7 +54,7 @@ def fetch(job: Job) -> FetchRecord:
     stable = fetch_stable(job)
     machine = hardware.detect(request.threads)
     versions = toolchain.versions()
-    digests = Digests(source_digest, dataset_digest, loader_digest, stable.digest)
+    digests = Digests(source_digest, dataset_digest, loader_digest, stable.digest, students)
     inputs = key_inputs(request, digests, machine, versions)
     key = key_of(inputs)
     record = FetchRecord(
@@ -82,6 +84,7 @@ class Digests:
     dataset: str | None = None
     loader: str | None = None
     stable: str | None = None
+    students: tuple[str, ...] = ()
 
 
 _HIT: Final = "cache hit: all of these are as they were when the artifact was published"
@@ -122,7 +125,8 @@ def key_inputs(
 
     Args:
         request: the Job's.
-        digests: of the source, the data set, the loader and the stable revision's model.
+        digests: of the source, the data set, the loader, the stable revision's model, and the
+            code and weights of students.
         machine: only its class counts, so that equal nodes share artifacts.
         versions: of the toolchain.
     """
@@ -133,7 +137,8 @@ def key_inputs(
         "dataset": digests.dataset,
         "stable": digests.stable,
         "calibrationFraction": None if dataset is None else dataset.calibration_fraction,
-        "optimization": _plain(request.optimization),
+        "optimization": _without_places(request.optimization),
+        "students": list(digests.students) or None,
         "validation": _plain(validation.model_copy(update={"dataset": None})),
         "modelFormat": request.model.model_format,
         "reading": {
@@ -147,6 +152,20 @@ def key_inputs(
         "toolchain": versions,
         "nodeClass": machine.node_class,
     }
+
+
+def _without_places(optimization: Optimization) -> object:
+    """The wishes; of students' loaders the function alone, since their bytes count."""
+    candidates = []
+    for candidate in optimization.candidates:
+        wish = candidate.distillation
+        if wish is not None and wish.loader is not None:
+            loader = wish.loader.model_copy(
+                update={"storage_uri": "", "weights_uri": None, "image": None}
+            )
+            wish = wish.model_copy(update={"loader": loader})
+        candidates.append(candidate.model_copy(update={"distillation": wish}))
+    return _plain(optimization.model_copy(update={"candidates": tuple(candidates)}))
 
 
 def _plain(model: WireModel) -> object:
@@ -184,6 +203,24 @@ def _download_model(job: Job, wanted: _Wanted) -> tuple[str, int]:
     digest = layout.digest_of(layout.canonical(found))
     job.progress.say(f"{wanted.what}: {len(found)} files, {size} bytes, {digest}")
     return digest, size
+
+
+def _download_students(job: Job) -> tuple[str, ...]:
+    """Code and weights of the candidates' students; a digest of each, with whose and what it is."""
+    found = []
+    for name, loader in job.request.optimization.student_loaders.items():
+        where = f"distillation.loader.{{}} of candidate {name}"
+        code, weights = job.work.student_loader(name), job.work.student_weights(name)
+        code.parent.mkdir(parents=True, exist_ok=True)
+        wanted = _Wanted(
+            "student's loader", loader.storage_uri, where.format("storageUri"), "Loader"
+        )
+        found.append(f"{name} code {_download(job, wanted, StorageMount.MODEL, code)}")
+        if loader.weights_uri is not None:
+            field = where.format("weightsUri")
+            wanted = _Wanted("student's weights", loader.weights_uri, field, "StudentWeights")
+            found.append(f"{name} weights {_download(job, wanted, StorageMount.MODEL, weights)}")
+    return tuple(found)
 
 
 def _download(job: Job, wanted: _Wanted, purpose: StorageMount, path: Path) -> str:

@@ -37,7 +37,7 @@ from slipway_optimizer.refine import (
 from slipway_optimizer.session import Model
 from slipway_optimizer.steps.job import Job
 from slipway_optimizer.steps.rows import Lessons
-from slipway_optimizer.training.order import LABELS, TrainOrder
+from slipway_optimizer.training.order import LABELS, StudentOrder, TrainOrder
 from slipway_optimizer.verdict import CLOSE_DB, NOISE_DB
 from slipway_optimizer.workdir import BuiltCandidate, NodeSensitivity
 from slipway_optimizer.worker import TIMED_OUT, WorkerResult, WorkerTask, run_isolated
@@ -254,14 +254,14 @@ class _Search:
                 "feeds": str(feeds),
                 "recipe": recipe,
                 "judged": self.ground.output,
-                "lessons": self._order() if recipe.trained and action == "quantize" else None,
+                "lessons": self._order(recipe) if recipe.trained and action == "quantize" else None,
                 **wishes,
             }
         )
         scratch, most = self.job.work.scratch, patience(self._left)
         return run_isolated(task, scratch=scratch, threads=usable_threads(), timeout=most)
 
-    def _order(self) -> TrainOrder:
+    def _order(self, recipe: Recipe) -> TrainOrder:
         """What is left of the budget is shared by all that train and are not built yet."""
         waiting = sum(recipe.trained and recipe.name not in self.built for recipe in self._recipes)
         return TrainOrder(
@@ -269,6 +269,7 @@ class _Search:
             judged=self.ground.output,
             task=self.job.request.validation.task,
             seconds=_TRAINING_SHARE * min(patience(self._left), self._left / max(1, waiting)),
+            student=student_order(self.job, recipe),
         )
 
     @property
@@ -313,6 +314,17 @@ class _Search:
                 return None
         self.job.progress.say(f"{recipe.name}: kept from the run before")
         return made
+
+
+def student_order(job: Job, recipe: Recipe) -> StudentOrder | None:
+    """What makes the recipe's student, if that is code of the user's."""
+    wish = recipe.distillation
+    if wish is None or wish.loader is None:
+        return None
+    own, work = wish.loader, job.work
+    given = work.source if own.weights_uri is None else work.student_weights(recipe.name)
+    code = work.student_loader(recipe.name)
+    return StudentOrder(loader=str(code), function=own.function, given=str(given))
 
 
 def prepare(job: Job, input_key: str) -> None:

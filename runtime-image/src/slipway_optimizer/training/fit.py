@@ -5,9 +5,9 @@ part is divided by the variance of g, so that one lambda means the same for ever
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from slipway_optimizer.training.net import Answer
 from slipway_optimizer.training.schedule import (
     Course,
     Division,
+    Fitted,
     Standing,
     divide,
     is_telling,
@@ -29,10 +30,39 @@ from slipway_optimizer.training.torch_net import TorchNet, feed_of
 
 Tensor = Any
 Masks = Mapping[str, NDArray[np.bool_]]
-_SEED: Final = 20_231
+SEED: Final = 20_231
 _BATCH: Final = 64
 _HELD_BATCH: Final = 256
 _LONGEST_NORM: Final = 5.0
+
+
+class Learner(Protocol):
+    """What is trained: a module that computes tensors by their names in the graph."""
+
+    def __call__(self, feed: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+        """Compute the wanted tensors."""
+        ...
+
+    def parameters(self) -> Iterator[Tensor]:
+        """All that the gradient moves."""
+        ...
+
+    def train(self) -> Any:
+        """Learn from here on, with BatchNorm and dropout as they are for that."""
+        ...
+
+    def eval(self) -> Any:
+        """Answer from here on."""
+        ...
+
+    @property
+    def values(self) -> Arrays:
+        """Its whole state, copied."""
+        ...
+
+    def restore(self, values: Arrays) -> None:
+        """Take a state back."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +90,7 @@ class Lessons:
     @property
     def division(self) -> Division:
         """Which rows teach and which are held out: the same ones for every model."""
-        return divide(len(self.labels), self.rows - len(self.labels), seed=_SEED)
+        return divide(len(self.labels), self.rows - len(self.labels), seed=SEED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +110,32 @@ class Wishes:
     masks: Masks = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """The best state on the rows held out."""
-
-    weights: Arrays
-    standing: Standing
-    epochs: int
-
-
-def fit(net: TorchNet, lessons: Lessons, wishes: Wishes) -> Fitted:
+def fit(net: Learner, lessons: Lessons, wishes: Wishes) -> Fitted:
     """Train; the net is left with the best weights, which may be those it came with."""
-    torch.manual_seed(_SEED)
-    shuffled = np.random.default_rng(_SEED)
+    torch.manual_seed(SEED)
+    shuffled = np.random.default_rng(SEED)
     teach = lessons.division.teach
     loss = _Loss(lessons, wishes.weight)
-    optimiser = torch.optim.Adam(net.parameters(), lr=wishes.rate)
-    steps = wishes.epochs * -(-len(teach) // _BATCH)
+    optimiser = torch.optim.Adam(
+        [value for value in net.parameters() if value.requires_grad], lr=wishes.rate
+    )
+    each = -(-len(teach) // _BATCH)
     _mask(net, wishes.masks)
     start, best, step = standing_of(net, lessons, wishes.weight), net.values, 0
     course = Course(0, (start, 0))
     began = time.monotonic()
-    while not course.ended(
-        wishes.epochs,
-        seconds_left=wishes.seconds - (time.monotonic() - began),
-        seconds_each=(time.monotonic() - began) / max(1, course.epochs),
-    ):
-        order = shuffled.permutation(teach)
-        for batch in np.array_split(order, -(-len(order) // _BATCH)):
+    while True:
+        spent = time.monotonic() - began
+        time_of = {
+            "seconds_left": wishes.seconds - spent,
+            "seconds_each": spent / max(1, course.epochs),
+        }
+        ending = course.ended(wishes.epochs, **time_of)
+        if ending is not None:
+            break
+        steps = each * course.horizon(wishes.epochs, **time_of)
+        net.train()
+        for batch in np.array_split(shuffled.permutation(teach), each):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(wishes.rate, step, steps)
             _learn(net, loss, optimiser, batch)
@@ -116,8 +144,8 @@ def fit(net: TorchNet, lessons: Lessons, wishes: Wishes) -> Fitted:
         course = course.after(standing_of(net, lessons, wishes.weight))
         if course.is_best:
             best = net.values
-    _restore(net, best)
-    return Fitted(best, course.best[0], course.epochs)
+    net.restore(best)
+    return Fitted(best, course.best[0], course.epochs, ending)
 
 
 def gradients(net: TorchNet, lessons: Lessons) -> Arrays:
@@ -140,8 +168,9 @@ def gradients(net: TorchNet, lessons: Lessons) -> Arrays:
     return sums
 
 
-def standing_of(net: TorchNet, lessons: Lessons, weight: float) -> Standing:
-    """How good it is on the rows held out."""
+def standing_of(net: Learner, lessons: Lessons, weight: float) -> Standing:
+    """How good it is on the rows held out; it no longer learns afterwards."""
+    net.eval()
     held, loss = lessons.division.held, _Loss(lessons, weight)
     scores, total = [], 0.0
     with torch.no_grad():
@@ -224,7 +253,7 @@ class _Loss:
         return functional.mse_loss(f, wanted)
 
 
-def _learn(net: TorchNet, loss: _Loss, optimiser: Any, batch: NDArray[np.int64]) -> None:
+def _learn(net: Learner, loss: _Loss, optimiser: Any, batch: NDArray[np.int64]) -> None:
     optimiser.zero_grad()
     made = net(feed_of(loss.lessons.inputs, batch), [loss.lessons.answer.tensor])
     loss.of(made[loss.lessons.answer.tensor], batch).backward()
@@ -232,13 +261,10 @@ def _learn(net: TorchNet, loss: _Loss, optimiser: Any, batch: NDArray[np.int64])
     optimiser.step()
 
 
-def _mask(net: TorchNet, masks: Masks) -> None:
+def _mask(net: Learner, masks: Masks) -> None:
+    if not masks:
+        return
+    assert isinstance(net, TorchNet)  # weights have names of the graph there alone
     with torch.no_grad():
         for name, mask in masks.items():
             net.parameter(name).mul_(torch.from_numpy(mask))
-
-
-def _restore(net: TorchNet, weights: Arrays) -> None:
-    with torch.no_grad():
-        for name, value in weights.items():
-            net.parameter(name).copy_(torch.from_numpy(value))

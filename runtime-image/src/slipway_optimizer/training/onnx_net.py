@@ -12,8 +12,12 @@ from slipway_optimizer.training.net import Net, Op
 _OWN_DOMAINS: Final = ("", "ai.onnx")
 
 
-def read(model: onnx.ModelProto) -> Net:
+def read(model: onnx.ModelProto, *, foreign: bool = False) -> Net:
     """Take a checked model apart.
+
+    Args:
+        model: checked.
+        foreign: also with operators that cannot be trained, whose kinds then tell their domains.
 
     Raises:
         Refused: ``NotTrainable`` for operators of other domains, and for control flow.
@@ -25,7 +29,7 @@ def read(model: onnx.ModelProto) -> Net:
         if node.op_type == "Constant" and node.domain in _OWN_DOMAINS:
             weights[node.output[0]] = _constant(node)
             continue
-        ops.append(_op(node))
+        ops.append(_foreign(node) if foreign else _op(node))
     return Net(
         ops=tuple(ops),
         weights=weights,
@@ -58,6 +62,38 @@ def exposing(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
             helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None)
         )
     return opened
+
+
+def with_interface(model: onnx.ModelProto, other: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the declared inputs and outputs of another one that has the same names.
+
+    An input that the model leaves unread stays one, so that callers need not know.
+
+    Raises:
+        Refused: ``StudentDiffers``: it has inputs or outputs that the other one has not.
+    """
+    asked = {value.name for value in other.graph.input}
+    given = [value.name for value in other.graph.output]
+    if not {v.name for v in model.graph.input} <= asked or given != [
+        v.name for v in model.graph.output
+    ]:
+        raise Refused(
+            "StudentDiffers",
+            f"the exported student does not have the model's inputs and outputs {', '.join(given)}",
+        )
+    dressed = onnx.ModelProto()
+    dressed.CopyFrom(model)
+    del dressed.graph.input[:], dressed.graph.output[:], dressed.graph.value_info[:]
+    dressed.graph.input.extend(v for v in other.graph.input if v.name in asked)
+    dressed.graph.output.extend(other.graph.output)
+    return dressed
+
+
+def _foreign(node: onnx.NodeProto) -> Op:
+    if node.domain in _OWN_DOMAINS and not any(a.HasField("g") for a in node.attribute):
+        return _op(node)
+    kind = f"{node.domain}.{node.op_type}"
+    return Op(kind, node.name, tuple(node.input), tuple(node.output), {})
 
 
 def _op(node: onnx.NodeProto) -> Op:

@@ -8,6 +8,19 @@ from slipway.wire import WireModel
 LABELS: Final = "labels"
 
 
+class StudentOrder(WireModel):
+    """A student of the user's.
+
+    Attributes:
+        loader: a Python file whose ``function`` makes the module.
+        given: file or folder whose path the function takes: weights, else the model's own source.
+    """
+
+    loader: str
+    function: str
+    given: str
+
+
 class TrainOrder(WireModel):
     """Rows and time.
 
@@ -16,9 +29,11 @@ class TrainOrder(WireModel):
             these, which is absent without labels.
         judged: the output that is taught.
         seconds: for everything that it trains.
+        student: absent, a student is cut from the model.
     """
 
     rows: str
     judged: str
     task: Task
     seconds: float
+    student: StudentOrder | None = None

@@ -1,18 +1,19 @@
 """How long to train, on what, and when to stop. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slipway_optimizer.arrays import Arrays
+
 Numbers = NDArray[np.int64]
-LAMBDAS: Final = (0.05, 0.1, 0.3)  # tried where the user names none; 1.0 was seen to hurt
 _HELD_SHARE: Final = 0.1
 _MOST_HELD: Final = 1000
 _LEAST_SCORED: Final = 20
-_PATIENCE: Final = 8
+_PATIENCE: Final = (8, 0.25)  # epochs, or that share of all that are asked for
 _BETTER: Final = 1e-4
 
 
@@ -61,10 +62,32 @@ class Standing:
         return self.loss < other.loss - _BETTER * abs(other.loss)
 
 
-def best_of(standings: Sequence[Standing]) -> int:
-    """Which of several sweeps' ends has the best score; ties go to the earlier one."""
-    scores = [-np.inf if s.score is None else s.score for s in standings]
-    return int(np.argmax(scores))
+class Ending(StrEnum):
+    """Why a training ended."""
+
+    DONE = "all that were asked for"
+    STALE = "then nothing got better"
+    TIME = "then no time was left"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """The best state on the rows held out."""
+
+    weights: Arrays
+    standing: Standing
+    epochs: int
+    ending: Ending
+
+    @property
+    def words(self) -> str:
+        """What was reached, and why no more was tried."""
+        score = self.standing.score
+        told = "" if score is None else f"score {score:.4g}, "
+        return (
+            f"{told}loss {self.standing.loss:.4g} on the rows held out, {self.epochs} epochs, "
+            f"{self.ending}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +113,22 @@ class Course:
         """Whether the last epoch is the best one."""
         return self.best[1] == self.epochs
 
-    def ended(self, limit: int, *, seconds_left: float, seconds_each: float) -> bool:
+    def ended(self, limit: int, *, seconds_left: float, seconds_each: float) -> Ending | None:
         """All epochs are done, nothing gets better, or the next one would take too long."""
-        stale = self.epochs - self.best[1] >= _PATIENCE
-        return self.epochs >= limit or stale or seconds_left < seconds_each
+        if self.epochs >= limit:
+            return Ending.DONE
+        if self.epochs - self.best[1] >= max(_PATIENCE[0], _PATIENCE[1] * limit):
+            return Ending.STALE
+        return Ending.TIME if seconds_left < seconds_each else None
+
+    def horizon(self, limit: int, *, seconds_left: float, seconds_each: float) -> int:
+        """How many epochs there will be: all, or as many as fit the time, that the rate may fall.
+
+        Worked example: 10 done, 100 asked for, 30 s left and 2 s each -> 25.
+        """
+        if seconds_each <= 0:
+            return limit
+        return min(limit, self.epochs + max(1, int(seconds_left / seconds_each)))
 
 
 def learning_rate(base: float, step: int, steps: int) -> float:
@@ -106,8 +141,3 @@ def learning_rate(base: float, step: int, steps: int) -> float:
         return base * (step + 1) / warm
     progress = (step - warm) / max(1, steps - warm)
     return base * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, progress)))))
-
-
-def reached(standing: Standing, target: float | None) -> bool:
-    """Whether a sweep may end: the score that was asked for is there."""
-    return target is not None and standing.score is not None and standing.score >= target

@@ -77,6 +77,12 @@ class TorchNet(torch.nn.Module):  # type: ignore[misc] # torch has no types here
         """The parameters as they are now."""
         return {name: self.parameter(name).detach().numpy().copy() for name in self._names}
 
+    def restore(self, values: Arrays) -> None:
+        """Take parameters back."""
+        with torch.no_grad():
+            for name, value in values.items():
+                self.parameter(name).copy_(torch.from_numpy(value))
+
     def forward(self, feed: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
         """Compute the wanted tensors.
 

@@ -1,11 +1,13 @@
 """From a recipe that trains to a file: student, fewer channels, zeroes, learnt rounding, in order.
 
 The teacher is the source file itself, run by ONNX Runtime. Twice a difference is a failure: the
-source against our reading of it in PyTorch, and what is written against what was trained.
+source against our reading of it in PyTorch, and what is written against what was trained. Of a
+student that the user's loader makes, only the second holds: its teacher may be any model.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +26,10 @@ from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.session import Model
 from slipway_optimizer.training import fit, importance, onnx_net
 from slipway_optimizer.training.net import WEIGHTED, Net, answer_of, matrices
-from slipway_optimizer.training.order import LABELS, TrainOrder
-from slipway_optimizer.training.schedule import LAMBDAS, best_of, reached
+from slipway_optimizer.training.order import LABELS, StudentOrder, TrainOrder
+from slipway_optimizer.training.schedule import Fitted
 from slipway_optimizer.training.shrink import flattened, narrow, shallow
+from slipway_optimizer.training.sweep import sweep, sweep_of
 from slipway_optimizer.training.torch_net import Rounding, TorchNet, answers, ranges_of
 from slipway_optimizer.training.width import groups
 
@@ -58,15 +61,26 @@ def train(
     """Write the trained fp32 model; what the recipe says of bits is left to the other passes.
 
     Raises:
-        Refused: ``NotTrainable``, ``TrainingGraphDiffers``, ``NothingToPrune``.
+        Refused: ``NotTrainable``, ``TrainingGraphDiffers``, ``NothingToPrune``; for a loader's
+            student also ``LoaderFailed``, ``StudentDiffers``, ``ConversionFailed`` and
+            ``ConversionDiffers``.
     """
-    model = load(source)
-    net = flattened(onnx_net.read(model))
+    model, own = load(source), order.student
+    net = onnx_net.read(model, foreign=own is not None)
+    net = net if own is not None else flattened(net)
     course = _Course(recipe, net, _lessons(net, source, order), order.seconds)
     first = take(course.lessons.inputs, slice(0, _COMPARED))
-    _require_equal(TorchNet(net), source, first, "the model")
-    if recipe.distillation is not None:
-        course.distil()
+    if own is not None:
+        course.teach(own, source, target)
+        if recipe.pruning is None and not recipe.rounded:
+            return Trained((), tuple(course.notes))
+        model = load(target)
+        course.go_on(flattened(onnx_net.read(model)), order.judged)
+        _require_equal(TorchNet(course.net), target, first, "the student")
+    else:
+        _require_equal(TorchNet(net), source, first, "the model")
+        if recipe.distillation is not None:
+            course.distil()
     if recipe.structured:
         course.thin()
     elif recipe.pruning is not None:
@@ -116,27 +130,40 @@ class _Course:
         if not words:
             raise Refused("NothingToPrune", f"no student can be cut from it: {_fixed(self.net)}")
         self.notes.append(f"student: {', '.join(words)}")
-        target = None if wish.target_score is None else float(parse_decimal(wish.target_score))
-        weights = [float(parse_decimal(text)) for text in wish.lambdas] or list(LAMBDAS)
-        if not len(self.lessons.labels):
-            weights = weights[:1]
-        found: list[fit.Fitted] = []
-        share = self._share()
-        for number, weight in enumerate(weights):
-            if found and self._end - time.monotonic() <= 0:
-                self.notes.append(f"lambda {weight:g} and later ones: no time was left")
-                break
-            seconds = share / (len(weights) - number)
-            before = time.monotonic()
-            found.append(self._fit(TorchNet(thin.net), weight, seconds))
-            share -= time.monotonic() - before
-            self.notes.append(f"lambda {weight:g}: {_in_words(found[-1])}")
-            if reached(found[-1].standing, target):
-                break
-        best = best_of([fitted.standing for fitted in found])
-        self.net = thin.net.with_weights(found[best].weights)
-        if len(found) > 1:
-            self.notes.append(f"lambda {weights[best]:g} is taken")
+        taken = self._sweep(lambda: TorchNet(thin.net))
+        self.net = thin.net.with_weights(taken.weights)
+
+    def teach(self, order: StudentOrder, source: Path, target: Path) -> None:
+        """Teach the user's own student, each lambda from the same beginning, and write it."""
+        from slipway_optimizer.training import own_student
+
+        student, tail = own_student.open_student(order, self.net, self.lessons)
+        beginning = student.values
+        self.notes.append(f"student: what {order.function} made, {student.size} weights")
+
+        def anew() -> fit.Learner:
+            student.restore(beginning)
+            return student
+
+        student.restore(self._sweep(anew).weights)
+        own_student.write_student(student, tail, source, target, self.lessons.inputs)
+
+    def go_on(self, net: Net, judged: str) -> None:
+        """Turn to what a student's file holds."""
+        self.net = net
+        self.lessons = replace(self.lessons, answer=answer_of(net, judged))
+
+    def _sweep(self, anew: Callable[[], fit.Learner]) -> Fitted:
+        """One training for each lambda; what is taken."""
+        wish, lessons = self._recipe.distillation, self.lessons
+        assert wish is not None
+        found = sweep(
+            sweep_of(wish, labelled=len(lessons.labels), rows=lessons.rows, seconds=self._share()),
+            lambda weight, seconds: self._fit(anew(), weight, seconds),
+            time.monotonic,
+        )
+        self.notes += found.words
+        return found.taken
 
     def thin(self) -> None:
         """Remove channels, then fine-tune."""
@@ -183,7 +210,7 @@ class _Course:
         rate = _ROUNDED_RATE * float(parse_decimal(self._training.learning_rate))
         fitted = self._fit(net, _WEIGHT, self._share(), rate=rate)
         self.net = self.net.with_weights(fitted.weights)
-        self.notes.append(f"through the rounding: {_in_words(fitted)}")
+        self.notes.append(f"through the rounding: {fitted.words}")
 
     def _share(self) -> float:
         """Seconds for the part that comes now: what is left is divided among those to come."""
@@ -194,12 +221,12 @@ class _Course:
     def _tuned(self, net: Net, masks: fit.Masks) -> None:
         fitted = self._fit(TorchNet(net), _WEIGHT, self._share(), masks=masks)
         self.net = net.with_weights(fitted.weights)
-        self.notes.append(f"fine-tuned: {_in_words(fitted)}")
+        self.notes.append(f"fine-tuned: {fitted.words}")
 
     def _fit(
-        self, net: TorchNet, weight: float, seconds: float, *, rate: float | None = None,
+        self, net: fit.Learner, weight: float, seconds: float, *, rate: float | None = None,
         masks: fit.Masks | None = None,
-    ) -> fit.Fitted:  # fmt: skip
+    ) -> Fitted:  # fmt: skip
         wished = float(parse_decimal(self._training.learning_rate)) if rate is None else rate
         epochs = self._training.epochs
         wishes = fit.Wishes(epochs, wished, weight, seconds, masks or {})
@@ -265,9 +292,3 @@ def _rows_in_words(lessons: fit.Lessons) -> str:
         f"learnt from {len(division.teach)} rows, {len(lessons.labels)} of {lessons.rows} have "
         f"labels; {len(division.held)} others said when to stop"
     )
-
-
-def _in_words(fitted: fit.Fitted) -> str:
-    score = fitted.standing.score
-    told = "" if score is None else f"score {score:.4g}, "
-    return f"{told}loss {fitted.standing.loss:.4g} on the rows held out, {fitted.epochs} epochs"

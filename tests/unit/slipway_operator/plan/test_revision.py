@@ -276,6 +276,53 @@ def test_a_loader_s_image_is_one_that_the_administrator_lists(image: str, allowe
             snapshot(parse_spec(resource), namespace_uid="u", config=config(images=ALL_IMAGES))
 
 
+def students(*images: str | None) -> dict[str, Any]:
+    candidates = [
+        {"name": f"own{n}", "distillation": {"loader": {"storageUri": "s3://m/s.py"} | (
+            {} if image is None else {"image": image})}}
+        for n, image in enumerate(images)
+    ]  # fmt: skip
+    return {"mode": "Explicit", "candidates": candidates}
+
+
+def test_a_student_learns_in_pytorch_s_image_or_in_one_that_its_loader_names() -> None:
+    plain = stored_revision(served(optimization=students(None)), images=ALL_IMAGES)
+    assert plain.content.optimizer_image == "torch"
+    own = stored_revision(served(optimization=students(None, "b", "b")), images=ALL_IMAGES)
+    assert own.content.optimizer_image == "b"
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (("evil",), "the image of candidate own0's loader is 'evil', but the administrator allows"),
+        (
+            ("b", "team/a:1"),
+            (
+                "candidate own0's loader is 'b' and the image of candidate own1's loader is "
+                "'team/a:1', but one Job has one image"
+            ),
+        ),
+    ],
+)
+def test_a_student_s_image_is_one_for_all_and_allowed(images: tuple[str, ...], words: str) -> None:
+    resource = served(optimization=students(*images))
+    with pytest.raises(Invalid, match=words):
+        snapshot(parse_spec(resource), namespace_uid="u", config=config(images=ALL_IMAGES))
+
+
+@pytest.mark.parametrize("field", ["storageUri", "weightsUri"])
+def test_a_student_s_file_is_refused_outside_local_mode(field: str) -> None:
+    loader = {"storageUri": "s3://m/s.py"} | {field: "file:///s"}
+    wished = {"mode": "Explicit", "candidates": [{"name": "a", "distillation": {"loader": loader}}]}
+    with pytest.raises(Invalid, match=f"{field} of the loader of candidate a is 'file:///s'"):
+        snapshot(
+            parse_spec(served(optimization=wished)),
+            namespace_uid="u",
+            config=config(images=ALL_IMAGES),
+        )
+
+
 def test_the_user_s_own_store_replaces_the_default_and_its_secret() -> None:
     resource = served(artifacts={"storageUri": "s3://mine/a/"})
     content = stored_revision(resource).content

@@ -52,6 +52,18 @@ def test_places_are_no_input(other: OptimizationRequest) -> None:
     assert key(other) == key()
 
 
+def student(uri: str, function: str = "load") -> OptimizationRequest:
+    loader = {"storageUri": uri, "weightsUri": f"{uri}.pt", "function": function, "image": uri[5:]}
+    candidates = [{"name": "own", "distillation": {"loader": loader}}]
+    return request(optimization={"mode": "Explicit", "candidates": candidates})
+
+
+def test_of_a_student_s_loader_the_function_is_an_input_and_no_place() -> None:
+    first = key(student("s3://b/s.py"))
+    assert key(student("s3://c/t.py")) == first
+    assert key(student("s3://b/s.py", "make")) != first
+
+
 def test_equal_nodes_share_artifacts() -> None:
     twin = MACHINE.model_copy(update={"cpu_model": "B", "cpu_flags": ("avx512_vnni",)})
     assert key(machine=twin) == key()
@@ -74,6 +86,7 @@ def test_equal_nodes_share_artifacts() -> None:
             {"of": request(model={"uri": "s3://b/m.onnx", "modelFormat": "sklearn"})}, id="format"
         ),
         pytest.param({"digests": Digests("s", "d", "l")}, id="loader"),
+        pytest.param({"digests": Digests("s", "d", students=("own code c",))}, id="student"),
         pytest.param({"digests": Digests("s", "d", stable="m")}, id="what it is held against"),
         pytest.param(
             {"of": request(model={"uri": "s3://b/m.onnx", "modelFormat": "onnx",

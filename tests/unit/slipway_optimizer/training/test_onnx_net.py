@@ -25,6 +25,35 @@ def test_what_is_read_and_written_answers_alike(tmp_path: Path) -> None:
     np.testing.assert_array_equal(given[0], given[1])
 
 
+def test_another_model_s_interface_is_put_on_and_an_unread_input_stays(tmp_path: Path) -> None:
+    model, other = cnn(), cnn()
+    other.graph.input.append(helper.make_tensor_value_info("unread", 1, ["N", 2]))
+    other.graph.output[0].doc_string = "theirs"
+    dressed = onnx_net.with_interface(model, other)
+    assert [v.name for v in dressed.graph.input] == ["image", "unread"]
+    assert dressed.graph.output[0].doc_string == "theirs"
+    onnx.save_model(dressed, tmp_path / "m")
+    rows = {"image": np.zeros((1, 1, 8, 8), np.float32), "unread": np.zeros((1, 2), np.float32)}
+    assert Model(tmp_path / "m", threads=1).run(rows)["probabilities"].shape == (1, 4)
+
+
+def test_an_interface_with_other_names_is_refused() -> None:
+    model = cnn()
+    model.graph.output[0].name = "other"
+    with pytest.raises(Refused, match="does not have the model's inputs and outputs probabilities"):
+        onnx_net.with_interface(model, cnn())
+
+
+def test_operators_that_cannot_be_trained_are_read_where_they_only_teach() -> None:
+    model = cnn()
+    model.graph.node[0].domain = "ai.onnx.ml"
+    with pytest.raises(Refused, match="cannot be trained"):
+        onnx_net.read(model)
+    net = onnx_net.read(model, foreign=True)
+    assert net.ops[0].kind == "ai.onnx.ml.Conv"
+    assert [op.kind for op in net.ops[1:3]] == ["Relu", "Conv"]
+
+
 def test_constants_become_weights_and_attributes_survive() -> None:
     net = onnx_net.read(onnx.ModelProto.FromString(onnx_models.double()))
     assert {name: float(value) for name, value in net.weights.items()} == {"two": 2.0}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from slipway.api.quantity import parse_decimal
 from slipway.api.v1alpha1.base import Decimal, Duration, Name, Rule, RuledModel, Text
-from slipway.api.v1alpha1.training import Distillation, Training
+from slipway.api.v1alpha1.training import Distillation, StudentLoader, Training
 from slipway.artifacts.words import ExecutionProvider
 
 
@@ -354,3 +354,9 @@ class Optimization(RuledModel):
     def trains(self) -> bool:
         """Whether any candidate needs PyTorch and training rows."""
         return any(candidate.trains for candidate in self.candidates)
+
+    @property
+    def student_loaders(self) -> dict[str, StudentLoader]:
+        """Code that makes students, by the candidates' names."""
+        students = {c.name: c.distillation for c in self.candidates}
+        return {n: s.loader for n, s in students.items() if s is not None and s.loader is not None}

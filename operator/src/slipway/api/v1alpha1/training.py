@@ -3,7 +3,10 @@
 from pydantic import Field
 
 from slipway.api.quantity import parse_decimal
-from slipway.api.v1alpha1.base import Decimal, Rule, RuledModel
+from slipway.api.v1alpha1.base import Decimal, FileUri, Rule, RuledModel
+from slipway.api.v1alpha1.model import Loader
+
+_WIDTH, _DEPTH = "0.25", "1"
 
 
 def _share(field: str) -> Rule:
@@ -16,16 +19,37 @@ def _share(field: str) -> Rule:
     )
 
 
+class StudentLoader(Loader):
+    """Python code that makes the student, and weights that it begins with."""
+
+    function: str = Field(
+        default="load",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=64,
+        description="Function of that file: takes a path (pathlib.Path), returns a torch.nn.Module "
+        "that takes the model's inputs and returns its scores, before any Softmax or Sigmoid.",
+    )
+    weights_uri: FileUri | None = Field(
+        default=None,
+        description="A file, whose path the function is given. Absent: the path of the model's own "
+        "file or folder, so that the student may begin with parts of it.",
+    )
+
+
 class Distillation(RuledModel):
     """A smaller model that learns from this one: min E[L(f, y)] + lambda E|f - g|^2 (PyTorch)."""
 
+    loader: StudentLoader | None = Field(
+        default=None,
+        description="A student of your own. Absent: one is cut from the model, by width and depth.",
+    )
     width: Decimal = Field(
-        default="0.25",
+        default=_WIDTH,
         description="Share of the channels that the student keeps, in blocks of 16: the most "
         "important ones, so that it begins with what the teacher knows.",
     )
     depth: Decimal = Field(
-        default="1",
+        default=_DEPTH,
         description="Share of the residual branches (else of the layers whose outputs have their "
         "inputs' shape) that it keeps.",
     )
@@ -44,6 +68,13 @@ class Distillation(RuledModel):
         _share("width"),
         _share("depth"),
         Rule(
+            cel=f"!has(self.loader) || (!has(self.width) || self.width == '{_WIDTH}') && "
+            f"(!has(self.depth) || self.depth == '{_DEPTH}')",
+            message="width and depth cut a student from the model, but a loader makes this one: "
+            "leave out either",
+            check=lambda d: d.loader is None or (d.width, d.depth) == (_WIDTH, _DEPTH),
+        ),
+        Rule(
             cel="!has(self.lambdas) || self.lambdas.all(l, double(l) > 0.0)",
             message="lambdas holds a number that is not above 0: leave it out",
             check=lambda d: all(parse_decimal(value) > 0 for value in d.lambdas),
@@ -55,7 +86,11 @@ class Training(RuledModel):
     """Fine-tuning by the labels and by the model's own scores (PyTorch)."""
 
     epochs: int = Field(
-        default=12, ge=1, le=1000, description="At most; it ends early when nothing gets better."
+        default=12,
+        ge=1,
+        le=1000,
+        description="At most; it ends early when nothing gets better, or no time is left. Without "
+        "training, a student has 100.",
     )
     learning_rate: Decimal = Field(
         default="0.001", description="The highest: it rises shortly, then falls along a cosine."
