@@ -237,7 +237,7 @@ def _all(run: Run, peers: list[str]) -> None:
 
 
 def _beside(run: Run, name: str, serving: Serving) -> None:
-    """One peer, in turns with ours; with the medium model both have one thread."""
+    """One peer, in turns with ours; with the medium model both have as many threads."""
     mine = dict.fromkeys(run.paths, serving)
     with ExitStack() as stack:
         if name == NATIVE:
@@ -245,7 +245,7 @@ def _beside(run: Run, name: str, serving: Serving) -> None:
                 other = stack.enter_context(native({"tiny": run.paths["tiny"]}))
                 replace(run, paths={"tiny": run.paths["tiny"]}).in_turns(other, mine, ("json",))
             return
-        if "medium" in run.paths:
+        if "medium" in run.paths and not PEERS[name].at_once:
             one = {"medium": run.paths["medium"]}
             mine["medium"] = stack.enter_context(ours(one, threads=1))
         other = stack.enter_context(peer(PEERS[name], run.paths))

@@ -176,7 +176,7 @@ def _latency(
 
 
 def _medium(facts: Facts) -> Figure:
-    """Against the fastest way to ask the fastest peer, all with one thread."""
+    """Against the fastest way to ask the fastest peer, with as many threads as it uses."""
     ratios = []
     for peer in PYTHON_PEERS:
         cases = [Case(peer, kind, "medium", 8) for kind in KINDS]
@@ -187,7 +187,7 @@ def _medium(facts: Facts) -> Figure:
             cpu = min(one.cpu for one in theirs) / min(one.cpu for one in ours)
             ratios.append((rate, cpu))
     value, cpu_ratio = min(ratios, default=(None, None))
-    return Figure("medium c=8 vs best peer, one thread", 1.15, 1.3, value, cpu=cpu_ratio)
+    return Figure("medium c=8 vs best peer, equal threads", 1.15, 1.3, value, cpu=cpu_ratio)
 
 
 def _share(per_server: Mapping[str, float], peer: str) -> float | None:

@@ -34,6 +34,8 @@ class Peer:
         kinds: protocols that it speaks.
         ready: path that answers 200 when it is ready; ``{last}`` is the last model.
         python: what makes its environment.
+        at_once: whether it runs requests on threads of their own, so on all CPUs at once, whatever
+            the threads of its session.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Peer:
     kinds: tuple[str, ...]
     ready: str = "/v2/health/ready"
     python: str = sys.executable
+    at_once: bool = False
 
 
 PEERS: Final = {
@@ -50,6 +53,7 @@ PEERS: Final = {
         Peer(
             "fastapi", "fastapi_server.py",
             ("fastapi==0.*", "uvicorn[standard]==0.*"), ("json",),
+            at_once=True,
         ),
         Peer(
             "mlserver", "mlserver_server.py", ("mlserver==1.7.1", "uvloop==0.21.*"),
