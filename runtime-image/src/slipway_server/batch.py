@@ -1,7 +1,6 @@
 """One run for several requests: join their rows, run, split the answers, judge each. No I/O."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,9 +13,8 @@ Run = Callable[[Mapping[str, Array]], list[Array]]
 Done = Callable[[Outcome], None]
 
 
-@dataclass(slots=True, eq=False)
 class Job:
-    """One request on its way to the model.
+    """One request on its way to the model. A dataclass would cost a small request more.
 
     Attributes:
         feeds: its inputs.
@@ -29,14 +27,26 @@ class Job:
         since: when it began to wait; set by the batcher.
     """
 
-    feeds: dict[str, Array]
-    rows: int
-    key: Hashable | None
-    size: int
-    deadline: float
-    done: Done | None
-    source: Hashable = None
-    since: float = 0.0
+    __slots__ = ("deadline", "done", "feeds", "key", "rows", "since", "size", "source")
+
+    def __init__(
+        self,
+        feeds: dict[str, Array],
+        rows: int,
+        key: Hashable | None,
+        size: int,
+        deadline: float,
+        done: Done | None,
+        source: Hashable = None,
+    ) -> None:
+        self.feeds = feeds
+        self.rows = rows
+        self.key = key
+        self.size = size
+        self.deadline = deadline
+        self.done = done
+        self.source = source
+        self.since = 0.0
 
 
 def run_together(run: Run, jobs: Sequence[Job], outputs: Sequence[TensorSpec]) -> list[Outcome]:

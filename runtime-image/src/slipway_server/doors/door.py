@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from slipway_server.state import Model, State
-from slipway_server.transport.exchange import JSON, Exchange
+from slipway_server.transport.exchange import Exchange
 
 if TYPE_CHECKING:  # numpy is imported while the model downloads, after the doors opened
     from slipway_server.protocol.tensors import Array, InferRequest, Signature
@@ -15,17 +15,8 @@ POST: Final = b"POST"
 PUT: Final = b"PUT"
 
 
-class Body(NamedTuple):
-    """The body of an answer.
-
-    Attributes:
-        parts: bytes to send one after the other.
-        headers: further complete header lines.
-    """
-
-    parts: tuple[bytes, ...]
-    content_type: bytes = JSON
-    headers: bytes = b""
+# The body of an answer: bytes to send one after the other, their type, more complete header lines.
+Body = tuple[tuple[bytes, ...], bytes, bytes]
 
 
 class Codec(Protocol):

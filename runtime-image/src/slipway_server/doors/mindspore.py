@@ -23,7 +23,7 @@ class Methods:
 
     def encode(self, request: "InferRequest", arrays: "list[Array]") -> Body:
         """See ``Codec.encode``."""
-        return Body((self._codec.encode(request, arrays),))
+        return (self._codec.encode(request, arrays),), JSON, b""
 
 
 def _error(_status: int, message: str) -> object:

@@ -43,7 +43,7 @@ class Predictions:
 
     def encode(self, request: "PredictionRequest", arrays: "list[Array]") -> Body:
         """See ``Codec.encode``."""
-        return Body((self._codec.encode(request, arrays),))
+        return (self._codec.encode(request, arrays),), JSON, b""
 
 
 def _ping(state: State) -> Seen:

@@ -39,7 +39,7 @@ class V1:
 
     def encode(self, request: "PredictRequest", arrays: "list[Array]") -> Body:
         """See ``Codec.encode``."""
-        return Body((self._codec.encode(request, arrays),))
+        return (self._codec.encode(request, arrays),), JSON, b""
 
 
 def _models(state: State) -> Seen:

@@ -43,8 +43,8 @@ class V2:
         """See ``Codec.encode``."""
         parts, json_length = self._codec.encode(request, arrays)
         if json_length is None:
-            return Body(parts, JSON)
-        return Body(parts, _BINARY, b"inference-header-content-length: %d\r\n" % json_length)
+            return parts, JSON, b""
+        return parts, _BINARY, b"inference-header-content-length: %d\r\n" % json_length
 
 
 def _alive(_state: State) -> Seen:

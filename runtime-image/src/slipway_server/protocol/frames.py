@@ -33,7 +33,7 @@ class _Asked:
     binary: bool
 
     def of(self, feeds: dict[str, Array]) -> InferRequest:
-        return InferRequest(feeds, self.id, self.outputs, self.binary)
+        return InferRequest(feeds, self.id, self.outputs, binary=self.binary)
 
 
 def _asked(request: InferRequest) -> _Asked:

@@ -175,7 +175,6 @@ class OutputChoice:
     binary: bool
 
 
-@dataclass(slots=True)
 class InferRequest:
     """A decoded request of any door.
 
@@ -185,10 +184,20 @@ class InferRequest:
         binary: whether outputs without a choice of their own are raw bytes (REST only).
     """
 
-    feeds: dict[str, Array]
-    id: str = ""
-    outputs: tuple[OutputChoice, ...] | None = None
-    binary: bool = False
+    __slots__ = ("binary", "feeds", "id", "outputs")
+
+    def __init__(
+        self,
+        feeds: dict[str, Array],
+        id: str = "",  # noqa: A002 - the protocol's word
+        outputs: tuple[OutputChoice, ...] | None = None,
+        *,
+        binary: bool = False,
+    ) -> None:
+        self.feeds = feeds
+        self.id = id
+        self.outputs = outputs
+        self.binary = binary
 
 
 def add_feed(feeds: dict[str, Array], name: str, array: Array) -> None:

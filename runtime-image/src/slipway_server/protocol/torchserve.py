@@ -8,7 +8,6 @@ https://github.com/awslabs/multi-model-server/blob/master/docs/inference_api.md
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -33,11 +32,14 @@ _ENVELOPE: Final = "instances"
 _BARE: Final = (b"", b"application/x-www-form-urlencoded")  # what curl -T and curl -d send
 
 
-@dataclass(slots=True)
 class PredictionRequest(InferRequest):
     """A decoded request; ``enveloped`` ones are answered as ``{"predictions": ...}``."""
 
-    enveloped: bool = False
+    __slots__ = ("enveloped",)
+
+    def __init__(self, feeds: dict[str, Array], *, enveloped: bool = False) -> None:
+        super().__init__(feeds)
+        self.enveloped = enveloped
 
 
 class TorchServe:

@@ -5,7 +5,6 @@ and https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from slipway.errors import Invalid
@@ -32,7 +31,6 @@ _TENSORFLOW: Final = {
 }
 
 
-@dataclass(slots=True)
 class PredictRequest(InferRequest):
     """A decoded request.
 
@@ -40,7 +38,11 @@ class PredictRequest(InferRequest):
         by_rows: ``instances`` were sent, so ``predictions`` are answered, else ``outputs``.
     """
 
-    by_rows: bool = True
+    __slots__ = ("by_rows",)
+
+    def __init__(self, feeds: dict[str, Array], *, by_rows: bool) -> None:
+        super().__init__(feeds)
+        self.by_rows = by_rows
 
 
 class V1Rest:

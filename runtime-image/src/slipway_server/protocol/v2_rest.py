@@ -5,7 +5,7 @@ The protocol: https://github.com/kserve/open-inference-protocol (specification/p
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from slipway.errors import Invalid
 from slipway_server.protocol import binary_tensors, json_tensors
@@ -41,16 +41,9 @@ _UNSUPPORTED: Final = (
 )
 
 
-class Answer(NamedTuple):
-    """A response body.
-
-    Attributes:
-        parts: bytes to send one after the other.
-        json_length: length of the JSON before binary tensors; ``None`` when it is JSON alone.
-    """
-
-    parts: tuple[bytes, ...]
-    json_length: int | None
+# A body: bytes to send one after the other, and the length of the JSON before binary tensors;
+# ``None`` when it is JSON alone.
+Answer = tuple[tuple[bytes, ...], int | None]
 
 
 class V2Rest:
@@ -130,7 +123,7 @@ class V2Rest:
                 tail = b'"data":%b}' % json_tensors.dump(json_tensors.jsonable(spec, array))
             tensors.append(b"%b[%b],%b" % (self._heads[choice.place], shape, tail))
         text = b'%b,"outputs":[%b]}' % (head, b",".join(tensors))
-        return Answer((text, *raw), len(text)) if raw else Answer((text,), None)
+        return ((text, *raw), len(text)) if raw else ((text,), None)
 
     def _request(self, root: Node, tail: memoryview) -> InferRequest:
         keys = _REQUEST.of(root)

@@ -39,9 +39,9 @@ def test_json_comes_back_as_it_went(pair: tuple[str, Any]) -> None:
         request = codec.decode(json.dumps({"inputs": [tensor]}).encode(), None)
         assert request.feeds["t"].dtype == DTYPES[datatype]
         np.testing.assert_array_equal(request.feeds["t"], array)
-    answer = codec.encode(request, [array])
-    assert answer.json_length is None
-    outputs = v2_client.decode_response(b"".join(answer.parts), None)
+    parts, json_length = codec.encode(request, [array])
+    assert json_length is None
+    outputs = v2_client.decode_response(b"".join(parts), None)
     np.testing.assert_array_equal(outputs["t"], values)
 
 
@@ -53,8 +53,8 @@ def test_binary_comes_back_as_it_went(pair: tuple[str, Any]) -> None:
     data, length = v2_client.encode_request(model.inputs, {"t": array})
     request = codec.decode(data, length)
     np.testing.assert_array_equal(request.feeds["t"], array)
-    answer = codec.encode(request, [array])
-    outputs = v2_client.decode_response(b"".join(answer.parts), answer.json_length)
+    parts, json_length = codec.encode(request, [array])
+    outputs = v2_client.decode_response(b"".join(parts), json_length)
     np.testing.assert_array_equal(outputs["t"], model.outputs[0].numbers(array))
 
 
@@ -69,8 +69,8 @@ def test_int64_and_uint64_keep_all_bits() -> None:
 def test_answer_names_model_version_id_and_outputs() -> None:
     codec = V2Rest(signature())
     request = codec.decode(json.dumps({"id": 'a"1', **json.loads(body())}).encode(), None)
-    answer = codec.encode(request, [np.array([[0.5, 0.25, 0.25]], np.float32)])
-    assert json.loads(b"".join(answer.parts)) == {
+    parts, _ = codec.encode(request, [np.array([[0.5, 0.25, 0.25]], np.float32)])
+    assert json.loads(b"".join(parts)) == {
         "model_name": "iris",
         "model_version": "r1",
         "id": 'a"1',
