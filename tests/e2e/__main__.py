@@ -2,8 +2,8 @@
 
 Without ``KUBECONFIG``: builds the images, starts a Kubernetes of its own, loads the images, runs
 pytest inside it, and removes it at the end. ``SLIPWAY_E2E_KEEP=1`` keeps it; the next run uses it.
-``--frameworks tensorflow mindspore torch`` also builds their images (2, 3 and 5 GB) and converts
-their models by Jobs.
+``--frameworks tensorflow mindspore torch openvino`` also builds their images (2, 3, 5 and 1 GB),
+converts their models by Jobs, and serves one with OpenVINO.
 
 With ``KUBECONFIG``: uses that cluster. Its nodes must know every image by the name that a variable
 says (``SLIPWAY_E2E_IMAGE_OPERATOR``, ``_SERVER``, ``_OPTIMIZER``, ``_OPTIMIZER_CLASSIC``, ``_S3``:
@@ -11,6 +11,7 @@ versitygw), kubectl and helm must be in PATH, and Service addresses reachable fr
 """
 
 import argparse
+import itertools
 import os
 import signal
 import subprocess
@@ -24,7 +25,6 @@ from tests.cluster.places import REPOSITORY, state_of
 from tests.cluster.shell import Failure, environment, say
 from tests.e2e.settings import FRAMEWORKS, Images
 
-NAME = "e2e"
 _PRODUCT = ("operator", "server", "optimizer-classic")
 
 
@@ -39,12 +39,13 @@ def main(arguments: list[str]) -> int:
         default=(),
         help="whose models to convert, too",
     )
+    parser.add_argument("--name", default="e2e", help="of its own cluster (%(default)s)")
     options, more = parser.parse_known_args(arguments)
     pytest = [sys.executable, "-m", "pytest", "tests/e2e", "-v", "--durations=12", *more]
     try:
         if os.environ.get("KUBECONFIG"):
             return _on_given(pytest)
-        return _on_own(pytest, tuple(options.frameworks))
+        return _on_own(pytest, options.name, tuple(options.frameworks))
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -62,49 +63,50 @@ def _on_given(pytest: list[str]) -> int:
     return subprocess.run(pytest, cwd=REPOSITORY, check=False).returncode
 
 
-def _on_own(pytest: list[str], frameworks: tuple[str, ...]) -> int:
+def _on_own(pytest: list[str], cluster: str, frameworks: tuple[str, ...]) -> int:
     keep = os.environ.get("SLIPWAY_E2E_KEEP") == "1"
     try:
-        names = _prepare(frameworks)
-        inside = lifecycle.enter(NAME, pytest)
-        variables = lifecycle.variables(NAME) | names
+        names = _prepare(cluster, frameworks)
+        inside = lifecycle.enter(cluster, pytest)
+        variables = lifecycle.variables(cluster) | names
         say(f"pytest: {' '.join(pytest[2:])}")
         return subprocess.run(
             inside, cwd=REPOSITORY, env=environment(variables), check=False
         ).returncode
     finally:
         if keep:
-            say("kept: `python -m tests.cluster down --name e2e` removes it")
+            say(f"kept: `python -m tests.cluster down --name {cluster}` removes it")
         else:
-            lifecycle.down(NAME)
+            lifecycle.down(cluster)
             say("the cluster is gone")
 
 
-def _prepare(frameworks: tuple[str, ...]) -> dict[str, str]:
+def _prepare(cluster: str, frameworks: tuple[str, ...]) -> dict[str, str]:
     """Starts the cluster and makes the images at the same time; returns their names."""
+    asked = tuple(itertools.chain(*(FRAMEWORKS[name] for name in frameworks)))
     with ThreadPoolExecutor() as pool:
-        starting = pool.submit(_start)
-        built = images.build(_PRODUCT + tuple(f"optimizer-{name}" for name in frameworks))
+        starting = pool.submit(_start, cluster)
+        built = images.build(_PRODUCT + asked)
         golang.build(("helm", "versitygw"))
         store = Addon("versitygw").archive()
         starting.result()
-    lifecycle.load_images(NAME, [*(image.archive for image in built), store])
+    lifecycle.load_images(cluster, [*(image.archive for image in built), store])
     operator, server, optimizer = (image.name for image in built[: len(_PRODUCT)])
-    more = dict(zip(frameworks, (image.name for image in built[len(_PRODUCT) :]), strict=True))
+    more = dict(zip(asked, (image.name for image in built[len(_PRODUCT) :]), strict=True))
     named = Images(
         operator=operator,
         server=server,
         optimizer=optimizer,
         optimizer_classic=optimizer,  # it holds all that the plain one does
         s3="localhost/versitygw:cluster",
-        **{f"optimizer_{framework}": name for framework, name in more.items()},
+        **{image.replace("-", "_"): name for image, name in more.items()},
     )
     return {key: getattr(named, name) for name, key in Images.variables().items()}
 
 
-def _start() -> None:
-    if processes.recorded(state_of(NAME)) is None:
-        lifecycle.up(NAME, node=True, controllers=True, audit=False)
+def _start(cluster: str) -> None:
+    if processes.recorded(state_of(cluster)) is None:
+        lifecycle.up(cluster, node=True, controllers=True, audit=False)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

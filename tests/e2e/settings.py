@@ -1,5 +1,6 @@
 """What the run was given: the cluster by KUBECONFIG, images by name, and whether to keep things."""
 
+import itertools
 import os
 from dataclasses import MISSING, dataclass, fields
 
@@ -9,7 +10,13 @@ STORE = "slipway-e2e-store"
 SECRET = "store"
 BUCKET = "models"
 ARTIFACTS = "artifacts"
-FRAMEWORKS = ("torch", "tensorflow", "mindspore")
+# The images that each needs, as build-images.sh names them.
+FRAMEWORKS = {
+    "torch": ("optimizer-torch",),
+    "tensorflow": ("optimizer-tensorflow",),
+    "mindspore": ("optimizer-mindspore",),
+    "openvino": ("optimizer-openvino", "server-openvino"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +31,18 @@ class Images:
     optimizer_torch: str = ""
     optimizer_tensorflow: str = ""
     optimizer_mindspore: str = ""
+    optimizer_openvino: str = ""
+    server_openvino: str = ""
 
     @property
     def frameworks(self) -> dict[str, str]:
         """Those of frameworks that the run has, by the name of the chart's value."""
-        found = {name: getattr(self, f"optimizer_{name}") for name in FRAMEWORKS}
-        return {f"optimizer{name.title()}": image for name, image in found.items() if image}
+        found = {}
+        for image in itertools.chain(*FRAMEWORKS.values()):
+            program, _, framework = image.partition("-")
+            if name := getattr(self, f"{program}_{framework}"):
+                found[f"{program}{framework.title()}"] = name
+        return found
 
     @classmethod
     def variables(cls) -> dict[str, str]:

@@ -1,20 +1,21 @@
-"""Models of frameworks, each converted by a Job in its framework's own image, and served.
+"""Models of frameworks, each converted by a Job in its framework's own image, and served; exports.
 
 Needs images of gigabytes: ``python -m tests.e2e --frameworks tensorflow mindspore`` builds them.
 """
 
 import base64
+import hashlib
 import json
 import math
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.figures import tell
 from tests.e2e.settings import Images
-from tests.e2e.space import Space
+from tests.e2e.space import Space, condition
 from tests.support.kubectl import Json, eventually
 
 MAKERS = Path(__file__).parents[1] / "conversions"
@@ -35,48 +36,114 @@ class Case:
         file: as the framework's maker names it.
         format: of the model, as the resource names it.
         shape: of its one input, for one row.
+        loader: the Python file that the maker wrote beside it, for weights alone.
+        model: more fields of ``spec.model``.
     """
 
     framework: str
     file: str
     format: str
     shape: tuple[int, ...]
+    loader: str = ""
+    model: Json = field(default_factory=dict)
 
 
+INPUTS = {"inputs": [{"name": "rows", "shape": [-1, 4]}]}
 CASES = (
     Case("tensorflow", "net.keras", "tensorflow", (1, 8, 8, 1)),
     Case("tensorflow", "net.tflite", "tensorflow", (1, 8, 8, 1)),
-    Case("mindspore", "net.mindir", "mindspore", (1, 4)),
+    Case("mindspore", "net.ckpt", "mindspore", (1, 4), "load.py", INPUTS),
     Case("torch", "net.pt2", "pytorch", (1, 1, 28, 28)),
 )
+
+
+# What a written file begins with, and where.
+EXPORTS = {
+    "tensorflow": {"model.tflite": (4, b"TFL3"), "saved_model.zip": (0, b"PK")},
+    "torch": {"model.pt2": (0, b"PK")},
+}
+ASKED = {"tensorflow": ["TFLite", "SavedModel"], "torch": ["PT2"]}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 def test_a_job_converts_it_in_its_frameworks_image(
     space: Space, images: Images, case: Case
 ) -> None:
-    image = images.frameworks.get(f"optimizer{case.framework.title()}")
-    if image is None:
-        pytest.skip(f"python -m tests.e2e --frameworks {case.framework} runs this")
-    uri = space.store.put(f"{space.name}/{case.file}", _made(space, image, case))
-    resource = space.plain("net", validation={})
-    resource["spec"]["model"] |= {"storageUri": uri, "modelFormat": {"name": case.format}}
-    space.apply(resource)
+    image = _image(images, case.framework)
+    files = _made(space, image, case.framework)
+    space.apply(_resource(space, files, case))
 
     status = space.healthy("net", seconds=300)["status"]
 
-    labels = "slipway.dev/model-deployment=net,app.kubernetes.io/component=optimizer"
-    (pod,) = space.kubectl.list("pods", labels=labels)
-    assert {each["image"] for each in pod["spec"]["containers"]} == {image}
+    assert _job_images(space) == {image}
     tell(f"{case.file}: {status['stable']['validation']['message']}")
     (output,) = _answer(space, case)["outputs"]
     assert output["shape"][0] == 1
     assert all(isinstance(value, float) for value in output["data"])
 
 
-def _made(space: Space, image: str, case: Case) -> bytes:
-    """The file, made in a pod of the framework's image."""
-    script = (MAKERS / f"make_{case.framework}.py").read_text() + SHOW
+def test_a_mindir_is_refused_with_the_remedy(space: Space, images: Images) -> None:
+    files = _made(space, _image(images, "mindspore"), "mindspore")
+    space.apply(_resource(space, files, Case("mindspore", "net.mindir", "mindspore", (1, 4))))
+
+    told = space.watch.wait("net", lambda found: bool(condition(found, "Stalled")), seconds=180)
+
+    message = condition(told, "Stalled")["message"]
+    assert "MindIR, which MindSpore cannot export to ONNX: upload the checkpoint" in message
+    tell(f"net.mindir: {message}")
+
+
+@pytest.mark.parametrize("framework", EXPORTS)
+def test_a_job_writes_exports_beside_the_model(
+    space: Space, images: Images, framework: str
+) -> None:
+    image = _image(images, framework)
+    wished = {"mode": "ConvertOnly", "exports": ASKED[framework]}
+    space.apply(space.plain("net", optimization=wished))
+
+    artifact = space.healthy("net", seconds=300)["status"]["stable"]["artifact"]
+
+    assert _job_images(space) == {image}
+    manifest = json.loads(space.store.read(artifact["uri"]))
+    listed = {file["name"]: file for file in manifest["files"]}
+    root = artifact["uri"].split("/manifests/")[0]
+    for name, (offset, mark) in EXPORTS[framework].items():
+        digest = listed[name]["digest"].removeprefix("sha256:")
+        blob = space.store.read(f"{root}/blobs/sha256/{digest}")
+        assert hashlib.sha256(blob).hexdigest() == digest
+        assert blob[offset : offset + len(mark)] == mark
+        tell(f"{name}: {len(blob):,} bytes")
+
+
+def _image(images: Images, framework: str) -> str:
+    """Its optimizer's image; without it the test is skipped."""
+    image = images.frameworks.get(f"optimizer{framework.title()}")
+    if image is None:
+        pytest.skip(f"python -m tests.e2e --frameworks {framework} runs this")
+    return image
+
+
+def _resource(space: Space, files: dict[str, bytes], case: Case) -> Json:
+    def put(name: str) -> str:
+        return space.store.put(f"{space.name}/{name}", files[name])
+
+    resource = space.plain("net", validation={})
+    model = {"storageUri": put(case.file), "modelFormat": {"name": case.format}, **case.model}
+    if case.loader:
+        model["loader"] = {"storageUri": put(case.loader)}
+    resource["spec"]["model"] |= model
+    return resource
+
+
+def _job_images(space: Space) -> set[str]:
+    labels = "slipway.dev/model-deployment=net,app.kubernetes.io/component=optimizer"
+    (pod,) = space.kubectl.list("pods", labels=labels)
+    return {each["image"] for each in pod["spec"]["containers"]}
+
+
+def _made(space: Space, image: str, framework: str) -> dict[str, bytes]:
+    """The files that the framework's maker writes, in a pod of the framework's image."""
+    script = (MAKERS / f"make_{framework}.py").read_text() + SHOW
     space.kubectl.apply(_maker(image, script))
 
     def phase() -> str:
@@ -85,10 +152,9 @@ def _made(space: Space, image: str, case: Case) -> bytes:
 
     eventually("a model made", lambda: phase() in ("Succeeded", "Failed"), seconds=180, period=1)
     said = space.kubectl("logs", "maker")
+    assert phase() == "Succeeded", said[-2000:]
     lines = [line.split() for line in said.splitlines() if line.startswith("FILE ")]
-    files = {name: base64.b64decode(text) for _, name, text in lines}
-    assert case.file in files, said[-2000:]
-    return files[case.file]
+    return {name: base64.b64decode(text) for _, name, text in lines}
 
 
 def _maker(image: str, script: str) -> Json:
