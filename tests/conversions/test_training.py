@@ -141,6 +141,18 @@ def test_a_sweep_ends_when_the_score_is_reached(build: Run, teacher: Path, tmp_p
     assert accuracy(tmp_path / "student.onnx") > 0.5
 
 
+def test_a_student_is_narrowed_until_it_is_measured_to_be_fast_enough(
+    build: Run, teacher: Path, tmp_path: Path
+) -> None:
+    """Nothing is a hundredth as slow, so that everything is tried whatever the machine does."""
+    made = build(teacher, tmp_path / "student.onnx", labelled=600,
+                 distillation={"width": "1", "latencyRatio": "0.01", "lambdas": ["0.1"]},
+                 training={"epochs": 1})  # fmt: skip
+    assert made.reason is None
+    assert made.notes[2].startswith("no narrower student has 0.01x latency: ")
+    assert max(widths(tmp_path / "student.onnx").values()) <= 16
+
+
 @pytest.mark.parametrize("importance", ["Gradient", "Entropy"])
 def test_what_is_zeroed_stays_zero_while_the_rest_is_trained(
     build: Run, teacher: Path, tmp_path: Path, importance: str

@@ -242,7 +242,7 @@ INVALID: Final[dict[str, Refused]] = {
             "spec.optimization.candidates.0.distillation",
             {"depth": "0.5", "loader": {"storageUri": "s3://models/student.py"}},
         ),
-        "width and depth cut a student from the model, but a loader makes this one",
+        "width, depth and latencyRatio cut a student from the model, but a loader makes this one",
     ),
     "a student's loader that is no address": _refused(
         _set("spec.optimization.candidates.0.distillation", {"loader": {"storageUri": "s.py"}}),

@@ -15,6 +15,7 @@ from slipway_optimizer.session import Model
 
 _WARMUP: Final = 3
 _FEW: Final = 5
+_SEED: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,18 @@ class Stopwatch:
 def latencies(models: Sequence[Model], feeds: Sequence[Arrays], watch: Stopwatch) -> list[Latency]:
     """Time variants in turn, single rows, the first being the baseline of the ratios.
 
-    Every round runs all of them, the order rotating, so that a machine that slows down slows
-    everybody.
+    Every round runs all of them, so that a machine that slows down slows everybody; in another
+    order each time, since whoever follows a large model finds the caches full of it.
     """
     warmup = [min(_time(model, feeds[0], watch) for _ in range(_WARMUP)) for model in models]
     rounds = rounds_for(watch.budget, sum(warmup))
     times = np.empty((rounds, len(models)))
-    columns = list(range(len(models)))
+    shuffled = np.random.default_rng(_SEED)
     for number in range(rounds):
         feed = feeds[number // len(models) % len(feeds)]
-        for column in columns[number % len(columns) :] + columns[: number % len(columns)]:
+        for column in shuffled.permutation(len(models)):
             times[number, column] = _time(models[column], feed, watch)
-    return [summarise(times[:, 0], times[:, column]) for column in columns]
+    return [summarise(times[:, 0], times[:, column]) for column in range(len(models))]
 
 
 def rough(models: Sequence[Model], feed: Arrays, watch: Stopwatch) -> list[float]:

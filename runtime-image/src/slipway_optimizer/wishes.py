@@ -15,7 +15,9 @@ _INPUT: Final = re.compile(r"([^:\[\]]+)(?::([A-Z0-9]+))?\[(-?\d+(?:,-?\d+)*)\]"
 _PARTS: Final = ("method", "value", "scope", "maxPerLayer")
 _FLAGS: Final = {"true": True, "false": False}
 _LISTS: Final = ("opTypes", "excludeNodes")
-_DISTILLATION: Final = {"student": "width", "depth": "depth", "target": "targetScore"}
+_DISTILLATION: Final = {
+    "student": "width", "depth": "depth", "latency": "latencyRatio", "target": "targetScore"
+}  # fmt: skip
 _LOADER: Final = {"loader": "storageUri", "function": "function", "weights": "weightsUri"}
 _PLACES: Final = ("loader", "weights")
 _TRAINING: Final = {"epochs": "epochs", "rate": "learningRate"}

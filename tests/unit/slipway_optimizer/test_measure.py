@@ -1,11 +1,12 @@
 """Timing in turn, by a clock that the test holds."""
 
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
 
 from slipway_optimizer.arrays import Arrays
-from slipway_optimizer.measure import Stopwatch, rough
+from slipway_optimizer.measure import Stopwatch, latencies, rough
 from slipway_optimizer.session import Model
 
 
@@ -41,3 +42,30 @@ def test_a_rough_time_is_the_median_of_a_few_runs_after_the_first() -> None:
     )
 
     assert seconds == [2.0, 1.0]
+
+
+class Named:
+    """Notes when it runs."""
+
+    def __init__(self, name: str, clock: Hand, seen: list[str]) -> None:
+        self._name, self._clock, self._seen = name, clock, seen
+
+    def run(self, _feed: Arrays) -> Arrays:
+        self._clock.now += 0.01
+        self._seen.append(self._name)
+        return {}
+
+
+def test_nobody_always_follows_the_same_model() -> None:
+    """Else it would find the caches full of that one's weights each time."""
+    clock, seen = Hand(), list[str]()
+    models = [cast("Model", Named(name, clock, seen)) for name in "abcd"]
+
+    latencies(models, [{"x": np.zeros(1)}], Stopwatch(8.0, clock=clock))
+
+    rounds = seen[12:]  # each is warmed up three times
+    pairs = {(one, two) for one, two in pairwise(rounds) if one != two}
+    assert len(pairs) == 4 * 3
+    assert all(sorted(rounds[n : n + 4]) == list("abcd") for n in range(0, len(rounds), 4))
+    after_a = [two for one, two in pairwise(rounds) if one == "a"]
+    assert max(after_a.count(name) for name in "bcd") < 0.6 * len(after_a)

@@ -19,11 +19,15 @@ from slipway_optimizer.wishes import parse_candidate
     ("text", "expected"),
     [
         (
-            "small:student=0.5,depth=0.5,lambda=0.1+0.3,target=0.9,epochs=5,rate=0.01",
+            "small:student=0.5,depth=0.5,latency=0.4,lambda=0.1+0.3,target=0.9,epochs=5,rate=0.01",
             Candidate(
                 name="small",
                 distillation=Distillation(
-                    width="0.5", depth="0.5", lambdas=("0.1", "0.3"), target_score="0.9"
+                    width="0.5",
+                    depth="0.5",
+                    latency_ratio="0.4",
+                    lambdas=("0.1", "0.3"),
+                    target_score="0.9",
                 ),
                 training=Training(epochs=5, learning_rate="0.01"),
             ),
@@ -70,6 +74,7 @@ def test_a_candidate_that_trains_is_written_in_words(text: str, expected: Candid
     ("text", "words"),
     [
         ("a:student=0", "width is 0: use more than 0 and at most 1"),
+        ("a:latency=1.5", "latencyRatio is 1.5: use more than 0 and at most 1"),
         ("a:student=0.5,lambda=0.1+0", "lambdas holds a number that is not above 0"),
         ("a:student=0.5,epochs=0", "greater than or equal to 1"),
         ("a:mode=Static,epochs=3,rate=2", "learningRate is 2"),
@@ -79,7 +84,7 @@ def test_a_candidate_that_trains_is_written_in_words(text: str, expected: Candid
         ("a:prune=Threshold/0.1,importance=Entropy", "use Percentile or Structured"),
         ("a:function=make", "function is of a loader: add loader=FILE"),
         ("a:student=0.5,weights=w.pt", "weights is of a loader: add loader=FILE"),
-        ("a:loader=s3://b/s.py,student=0.5", "width and depth cut a student from the model, but a"),
+        ("a:loader=s3://b/s.py,student=0.5", "width, depth and latencyRatio cut a student from"),
         ("a:loader=s.py", "should match pattern"),
         ("a:importance=Entropy,precision=FP16", "add prune=Percentile/50"),
     ],

@@ -269,6 +269,7 @@ class _Search:
             judged=self.ground.output,
             task=self.job.request.validation.task,
             seconds=_TRAINING_SHARE * min(patience(self._left), self._left / max(1, waiting)),
+            threads=self.job.request.threads,
             student=student_order(self.job, recipe),
         )
 

@@ -9,6 +9,7 @@ from onnx import helper, numpy_helper, shape_inference
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.training.net import Net, Op
 
+Message = onnx.ModelProto
 _OWN_DOMAINS: Final = ("", "ai.onnx")
 
 

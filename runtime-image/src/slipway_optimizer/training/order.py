@@ -29,6 +29,7 @@ class TrainOrder(WireModel):
             these, which is absent without labels.
         judged: the output that is taught.
         seconds: for everything that it trains.
+        threads: of the serving pods, where latency is aimed at.
         student: absent, a student is cut from the model.
     """
 
@@ -36,4 +37,5 @@ class TrainOrder(WireModel):
     judged: str
     task: Task
     seconds: float
+    threads: int = 1
     student: StudentOrder | None = None

@@ -44,9 +44,15 @@ def narrow(net: Net, share: float, importance: Mapping[str, Array]) -> Shrunk:
             what makes it.
     """
     found, _ = groups(net)
+    sizes = {group.name: wanted_channels(group.size, share) for group in found}
+    return narrow_to(net, sizes, importance)
+
+
+def narrow_to(net: Net, sizes: Mapping[str, int], importance: Mapping[str, Array]) -> Shrunk:
+    """The same with a number of channels for each group."""
     words = []
-    for group in found:
-        count = wanted_channels(group.size, share)
+    for group in groups(net)[0]:
+        count = sizes[group.name]
         if count < group.size:
             net = _without(net, group, kept_channels(group, count, importance))
             words.append(f"{group.name} {group.size} to {count}")

@@ -6,8 +6,9 @@ student that the user's loader makes, only the second holds: its teacher may be 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,15 +21,17 @@ from slipway_optimizer.arrays import INPUT_PREFIX, Array, Arrays, load_npz, take
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import load, save
+from slipway_optimizer.measure import Stopwatch, latencies
 from slipway_optimizer.metrics import close
 from slipway_optimizer.passes.weights import LEAST_ELEMENTS, TensorError, error_of
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.session import Model
 from slipway_optimizer.training import fit, importance, onnx_net
+from slipway_optimizer.training.aim import Sizes, aim
 from slipway_optimizer.training.net import WEIGHTED, Net, answer_of, matrices
 from slipway_optimizer.training.order import LABELS, StudentOrder, TrainOrder
 from slipway_optimizer.training.schedule import Fitted
-from slipway_optimizer.training.shrink import flattened, narrow, shallow
+from slipway_optimizer.training.shrink import flattened, narrow, narrow_to, shallow
 from slipway_optimizer.training.sweep import sweep, sweep_of
 from slipway_optimizer.training.torch_net import Rounding, TorchNet, answers, ranges_of
 from slipway_optimizer.training.width import groups
@@ -36,6 +39,7 @@ from slipway_optimizer.training.width import groups
 _WEIGHT: Final = 0.1  # lambda where none is swept
 _ROUNDED_RATE: Final = 0.1  # of the learning rate: rounding is learnt in small steps
 _COMPARED: Final = 8
+_AIM_SECONDS: Final = 0.25  # for each choice
 _TOLERANCE: Final = 1e-3
 _ANSWERING: Final = 64
 _ENTROPY_ROWS: Final = 512
@@ -69,6 +73,7 @@ def train(
     net = onnx_net.read(model, foreign=own is not None)
     net = net if own is not None else flattened(net)
     course = _Course(recipe, net, _lessons(net, source, order), order.seconds)
+    aiming = _Aiming(model, source, course.lessons.inputs, order.threads)
     first = take(course.lessons.inputs, slice(0, _COMPARED))
     if own is not None:
         course.teach(own, source, target)
@@ -80,7 +85,7 @@ def train(
     else:
         _require_equal(TorchNet(net), source, first, "the model")
         if recipe.distillation is not None:
-            course.distil()
+            course.distil(aiming)
     if recipe.structured:
         course.thin()
     elif recipe.pruning is not None:
@@ -120,16 +125,23 @@ class _Course:
         self._parts = sum((recipe.distillation is not None, recipe.pruning is not None,
                            recipe.rounded))  # fmt: skip
 
-    def distil(self) -> None:
+    def distil(self, aiming: "_Aiming") -> None:
         """Cut a student from the model, and try one lambda after the other."""
         wish = self._recipe.distillation
         assert wish is not None
         cut = shallow(self.net, float(parse_decimal(wish.depth)))
-        thin = narrow(cut.net, float(parse_decimal(wish.width)), self._worth(cut.net))
+        worth, width = self._worth(cut.net), float(parse_decimal(wish.width))
+        thin = narrow(cut.net, width, worth)
+        aimed = ""
+        if wish.latency_ratio is not None:
+            target = float(parse_decimal(wish.latency_ratio))
+            found = aim(aiming.groups(cut.net), width, target, partial(aiming.ratios, cut.net))
+            thin, aimed = narrow_to(cut.net, found.sizes, worth), found.words(target)
         words = (*cut.words, *thin.words)
         if not words:
             raise Refused("NothingToPrune", f"no student can be cut from it: {_fixed(self.net)}")
         self.notes.append(f"student: {', '.join(words)}")
+        self.notes += [aimed] if aimed else []
         taken = self._sweep(lambda: TorchNet(thin.net))
         self.net = thin.net.with_weights(taken.weights)
 
@@ -260,6 +272,30 @@ class _Course:
             step = max(1, flat.size // _BINNED)
             found[op.inputs[1]] = importance.entropy(flat[::step])
         return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Aiming:
+    """Times students, untaught, in turn with the model: single rows."""
+
+    model: onnx_net.Message
+    source: Path
+    inputs: Arrays
+    threads: int
+
+    def groups(self, net: Net) -> dict[str, int]:
+        return {group.name: group.size for group in groups(net)[0]}
+
+    def ratios(self, net: Net, choices: Sequence[Sizes]) -> list[float]:
+        students = [self.source]
+        for number, sizes in enumerate(choices):
+            students.append(Path.cwd() / f"aimed{number}.onnx")
+            thin = narrow_to(net, sizes, {})
+            save(onnx_net.write(thin.net, self.model), students[-1])
+        feeds = [take(self.inputs, slice(n, n + 1)) for n in range(_COMPARED)]
+        watch = Stopwatch(_AIM_SECONDS * len(students))
+        models = [Model(path, threads=self.threads) for path in students]
+        return [found.ratio for found in latencies(models, feeds, watch)[1:]]
 
 
 def _require_equal(net: TorchNet, path: Path, rows: Arrays, what: str) -> None:

@@ -155,7 +155,12 @@ def test_the_rules_are_these() -> None:
             "!has(self.width) || (double(self.width) > 0.0 && double(self.width) <= 1.0)",
             "!has(self.depth) || (double(self.depth) > 0.0 && double(self.depth) <= 1.0)",
             (
-                "!has(self.loader) || (!has(self.width) || self.width == '0.25') && "
+                "!has(self.latencyRatio) || "
+                "(double(self.latencyRatio) > 0.0 && double(self.latencyRatio) <= 1.0)"
+            ),
+            (
+                "!has(self.loader) || !has(self.latencyRatio) && "
+                "(!has(self.width) || self.width == '0.25') && "
                 "(!has(self.depth) || self.depth == '1')"
             ),
             "!has(self.lambdas) || self.lambdas.all(l, double(l) > 0.0)",

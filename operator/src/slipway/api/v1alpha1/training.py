@@ -11,11 +11,16 @@ _WIDTH, _DEPTH = "0.25", "1"
 
 def _share(field: str) -> Rule:
     """``field`` is a decimal above 0 and at most 1."""
-    snake = {"learningRate": "learning_rate"}.get(field, field)
+    snake = {"learningRate": "learning_rate", "latencyRatio": "latency_ratio"}.get(field, field)
+
+    def check(part: "Distillation | Training") -> bool:
+        value = getattr(part, snake)
+        return value is None or 0 < parse_decimal(value) <= 1
+
     return Rule(
         cel=f"!has(self.{field}) || (double(self.{field}) > 0.0 && double(self.{field}) <= 1.0)",
         message=f"{field} is {{{field}}}: use more than 0 and at most 1",
-        check=lambda part: 0 < parse_decimal(getattr(part, snake)) <= 1,
+        check=check,
     )
 
 
@@ -53,6 +58,12 @@ class Distillation(RuledModel):
         description="Share of the residual branches (else of the layers whose outputs have their "
         "inputs' shape) that it keeps.",
     )
+    latency_ratio: Decimal | None = Field(
+        default=None,
+        description="Share of the model's latency that the student is to have at most. From width "
+        "on, channels are narrowed further, at last to 8 and 4, until a short measurement of "
+        "single rows reaches it.",
+    )
     lambdas: tuple[Decimal, ...] = Field(
         default=(),
         max_length=8,
@@ -67,12 +78,16 @@ class Distillation(RuledModel):
     rules = (
         _share("width"),
         _share("depth"),
+        _share("latencyRatio"),
         Rule(
-            cel=f"!has(self.loader) || (!has(self.width) || self.width == '{_WIDTH}') && "
+            cel="!has(self.loader) || !has(self.latencyRatio) && "
+            f"(!has(self.width) || self.width == '{_WIDTH}') && "
             f"(!has(self.depth) || self.depth == '{_DEPTH}')",
-            message="width and depth cut a student from the model, but a loader makes this one: "
-            "leave out either",
-            check=lambda d: d.loader is None or (d.width, d.depth) == (_WIDTH, _DEPTH),
+            message="width, depth and latencyRatio cut a student from the model, but a loader "
+            "makes this one: leave out either",
+            check=lambda d: (
+                d.loader is None or (d.width, d.depth, d.latency_ratio) == (_WIDTH, _DEPTH, None)
+            ),
         ),
         Rule(
             cel="!has(self.lambdas) || self.lambdas.all(l, double(l) > 0.0)",
