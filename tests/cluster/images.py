@@ -77,7 +77,7 @@ def _make(which: str, base: str, name: str, archive: Path) -> None:
     script = ["nice", "-n", "10", str(_SCRIPT), "--engine", " ".join(base_image.engine())]
     names = ["--base-image", base, "--prefix", "localhost/", "--tag", name.rpartition(":")[2]]
     mounts = [f"--volume={here}:{there}:ro" for here, there in _MACHINE if here.exists()]
-    flags = ["--isolation=chroot", "--network=host", "--layers", "--quiet", *mounts]
+    flags = ["--isolation=chroot", "--network=host", "--layers", "--force-rm", "--quiet", *mounts]
     run([*script, *names, which, "--", *flags])
     base_image.buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
     say(f"built {name} in {time.monotonic() - start:.0f} s")
