@@ -175,7 +175,7 @@ def _pruned(pruning: Pruning) -> str:
 
 def _distilled(wish: Distillation) -> str:
     if wish.loader is not None:
-        return f"student by {wish.loader.function} of a loader"
+        return f"own student ({wish.loader.function})"
     depth = "" if parse_decimal(wish.depth) == 1 else f" and {wish.depth} of the layers"
     return f"student with {wish.width} of the channels{depth}"
 

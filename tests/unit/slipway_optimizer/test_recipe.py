@@ -155,7 +155,7 @@ def test_a_student_of_a_loader_is_said_and_learns_as_long_as_is_wished() -> None
         Candidate(name="short", distillation=wish, training=Training(epochs=3)),
     )
     assert (made.training, wished.training) == (Training(epochs=100), Training(epochs=3))
-    assert made.text == "student by make of a loader, fp32"
+    assert made.text == "own student (make), fp32"
 
 
 @pytest.mark.parametrize(

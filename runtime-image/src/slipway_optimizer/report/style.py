@@ -26,6 +26,7 @@ border:1.5px solid currentColor}
 .tile span,.tile small{color:var(--dim)}
 .tile b{font-size:28px;line-height:1.25;font-variant-numeric:tabular-nums}
 section{padding:18px 20px;break-inside:avoid}
+section.wide{margin-top:18px}
 section.long{break-inside:auto}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
@@ -34,7 +35,7 @@ vertical-align:top;font-weight:400}
 thead th{color:var(--dim);font-size:13px;white-space:nowrap}
 tbody th{font-weight:600;min-width:12ch;overflow-wrap:anywhere}
 td{white-space:nowrap}
-td:last-child{white-space:normal;min-width:14ch}
+td:last-child{white-space:normal;min-width:14ch;overflow-wrap:anywhere}
 tr.strong th,tr.strong td{background:var(--tint)}
 dl{margin:12px 0 0;display:grid;grid-template-columns:max-content 1fr;gap:3px 16px}
 dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}

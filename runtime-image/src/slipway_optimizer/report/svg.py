@@ -14,6 +14,8 @@ WIDTH: Final = 640
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 44
 _BAR: Final = 22
 _NAMES: Final = 190
+_SHOWN: Final = 90  # beside a bar, for what it stands for
+_EDGE: Final = 12
 _SERIES: Final = ("var(--one)", "var(--two)")
 
 
@@ -123,10 +125,11 @@ def bars(rows: Sequence[tuple[str, float, str]], words: Words) -> str:
     height = _TOP + _BAR * len(rows) + 30
     low, high = min(0.0, *(v for _, v, _ in rows)), max(0.0, *(v for _, v, _ in rows))
     span = (high - low) or 1.0
-    room = WIDTH - _NAMES - 90
+    start = _NAMES + _SHOWN * (low < 0)
+    room = WIDTH - start - (_SHOWN if high > 0 else _EDGE)
 
     def place(value: float) -> float:
-        return _NAMES + 40 * (low < 0) + room * (value - low) / span * (0.92 if low < 0 else 1)
+        return start + room * (value - low) / span
 
     zero = place(0)
     bottom = _TOP + _BAR * len(rows)

@@ -52,3 +52,11 @@ def test_names_that_would_overlap_are_moved_apart() -> None:
     names = [e for e in root.iter() if e.tag.endswith("text") and e.text in ("p", "q")]
     first, second = (float(e.attrib["y"]) for e in names)
     assert abs(first - second) >= 14
+
+
+def test_what_a_bar_stands_for_has_room_beside_the_names() -> None:
+    """A character has some 6 units, as drawn in a browser."""
+    drawn = ElementTree.fromstring(bars([("8", -5.6, "-5.6 (54 rows)"), ("3", -1.0, "")], WORDS))
+    texts = [node for node in drawn.iter() if node.tag.endswith("text")]
+    name, shown = texts[0], texts[1]
+    assert float(shown.get("x", "0")) - 6 * len(shown.text or "") >= float(name.get("x", "0"))
