@@ -50,7 +50,8 @@ def check(path: Path, wanted: Wanted) -> list[str]:
 
 def _fits(path: Path, arrays: Arrays, wanted: Wanted) -> list[str]:
     assert wanted.model is not None
-    signature = graph.signature_of(graph.load(wanted.model))
+    model, _ = graph.load_with_data(wanted.model)
+    signature = graph.signature_of(model)
     output = signature.output(wanted.output)
     if output is None:
         there = ", ".join(tensor.name for tensor in signature.outputs)

@@ -54,6 +54,7 @@ class _XgBoost:
             )
         booster.feature_names = None  # the converter wants f0, f1, ...
         self._raw = config["objective"]["name"].startswith(_RAW)
+        self._dart = config["gradient_booster"]["name"] == "dart"
         self.booster, self.features = booster, int(booster.num_features())
 
     def predict(self, rows: Array) -> Array:
@@ -65,9 +66,10 @@ class _XgBoost:
     def to_onnx(self, inputs: Any) -> Any:
         from onnxmltools import convert_xgboost
 
+        booster = _as_gbtree(self.booster) if self._dart else self.booster
         if self._raw:  # the sum of the leaves is the answer, as for a plain regression
-            self.booster.set_param({"objective": "reg:squarederror"})
-        return convert_xgboost(self.booster, initial_types=inputs, target_opset=_OPSET)
+            booster.set_param({"objective": "reg:squarederror"})
+        return convert_xgboost(booster, initial_types=inputs, target_opset=_OPSET)
 
 
 class _LightGbm:
@@ -89,6 +91,20 @@ class _LightGbm:
 
 
 _Booster = _XgBoost | _LightGbm
+
+
+def _as_gbtree(booster: Any) -> Any:
+    """Dart's trees, each with its weight multiplied into its leaves, which the converter knows."""
+    import xgboost
+
+    model = json.loads(booster.save_raw("json"))
+    dart = model["learner"]["gradient_booster"]
+    plain = dart["gbtree"]
+    for tree, weight in zip(plain["model"]["trees"], dart["weight_drop"], strict=True):
+        values = zip(tree["split_conditions"], tree["left_children"], strict=True)
+        tree["split_conditions"] = [v * weight if left == -1 else v for v, left in values]
+    model["learner"]["gradient_booster"] = plain
+    return xgboost.Booster(model_file=bytearray(json.dumps(model).encode()))
 
 
 def _open_xgboost(path: Path) -> Any:

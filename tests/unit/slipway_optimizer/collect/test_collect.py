@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -133,6 +134,15 @@ def test_a_table_becomes_a_data_set_that_fits_its_model(
     model = save(tmp_path / "m.onnx", classifier())
     assert run("check", data, "--model", model) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "fits m.onnx: inputs x"
+
+
+def test_a_model_with_its_weights_beside_it_is_fitted_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_rows(tmp_path / "d.npz", rows(8))
+    onnx.save_model(classifier(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0)
+    assert run("check", tmp_path / "d.npz", "--model", tmp_path / "m.onnx") == 0
+    assert "fits m.onnx: inputs x" in capsys.readouterr().out
 
 
 def test_a_data_set_that_does_not_fit_is_refused_by_row_and_column(

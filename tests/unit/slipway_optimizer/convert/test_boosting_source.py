@@ -44,6 +44,9 @@ def trained_xgboost(objective: str, **more: Any) -> Any:
         ("reg:squarederror", {}, "variable"),
         ("rank:pairwise", {}, "variable"),
         ("binary:logitraw", {}, "variable"),
+        ("reg:squarederror", {"booster": "dart", "rate_drop": 0.5, "seed": 3}, "variable"),
+        ("binary:logitraw", {"booster": "dart", "rate_drop": 0.5, "seed": 3}, "variable"),
+        ("multi:softprob", {"num_class": 3, "booster": "dart"}, "probabilities"),
     ],
 )
 def test_xgboost_answers_as_before(
