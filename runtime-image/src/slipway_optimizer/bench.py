@@ -37,7 +37,7 @@ from slipway_optimizer.scores import (
     measurable,
     value_of,
 )
-from slipway_optimizer.session import Model
+from slipway_optimizer.session import Model, answered
 from slipway_optimizer.verdict import NOISE_DB
 
 _SCREEN_ROWS: Final = 32
@@ -144,8 +144,7 @@ def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
         ratio=1.0,
         ratio_upper=1.0,
     )
-    model = Model(path, threads=bench.test_threads)
-    answers = model.run_rows(bench.rows.inputs)
+    model, answers = answered(path, bench.rows.inputs, threads=bench.test_threads)
     batched = rows_of(bench.rows.inputs) >= _BATCH_ROWS and _runs_batched(bench, model)
     try:
         _require_stable(bench, model, answers)
@@ -164,7 +163,7 @@ def measure_baseline(bench: Bench, recipe: Recipe, file: str) -> Baseline:
 def measure_stable(bench: Bench, path: Path) -> Stable:
     """What the stable revision's file answers to the judging rows, or why it cannot be asked."""
     try:
-        answers = Model(path, threads=bench.test_threads).run_rows(bench.rows.inputs)
+        _, answers = answered(path, bench.rows.inputs, threads=bench.test_threads)
         if bench.output.name not in answers:
             return Stable(problem=f"it has no output '{bench.output.name}'")
         scores, labelled = _scores(bench, answers), _labelled(bench, answers)
@@ -305,8 +304,7 @@ class _Variant:
     def judge_quality(self) -> None:
         """All rows: stability, closeness, score."""
         bench, baseline = self._bench, self._baseline
-        model = Model(self._path, threads=bench.test_threads)
-        answers = model.run_rows(bench.rows.inputs)
+        model, answers = answered(self._path, bench.rows.inputs, threads=bench.test_threads)
         _require_stable(bench, model, answers)
         if baseline.batched and not _runs_batched(bench, model):
             raise _Rejected(

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from slipway_optimizer.failures import Refused
 from slipway_optimizer.providers import provider_of, runtime_options
 
 _OPENVINO: Final = "[OpenVINO-EP]"
+_MOST_CALLERS: Final = 2  # each holds the memory of a run
 _FATAL_ONLY: Final = 4  # errors are raised, and say the same
 
 
@@ -55,27 +57,50 @@ class Model:
             raise Refused("ModelRunFailed", f"the model does not run: {_reason(error)}") from error
         return {name: _plain(v) for name, v in zip(self._outputs, values, strict=True)}
 
-    def run_rows(self, rows: Arrays, *, batch: int = 1) -> Arrays:
+    def run_rows(self, rows: Arrays, *, batch: int = 1, callers: int = 1) -> Arrays:
         """All rows, ``batch`` at a time, outputs in the order of rows.
+
+        Args:
+            rows: first axis: rows.
+            batch: rows of one run.
+            callers: runs at the same time, each with the memory of one.
 
         Raises:
             Refused: as ``run``; ``SignatureUnsupported`` when an output has other than one row per
                 row that went in.
         """
-        parts = []
-        for start in range(0, rows_of(rows), batch):
-            piece = take(rows, slice(start, start + batch))
-            outputs = self.run(piece)
-            for name, value in outputs.items():
-                if not value.shape or len(value) != rows_of(piece):
-                    raise Refused(
-                        "SignatureUnsupported",
-                        f"output '{name}' has shape {list(value.shape)} where {rows_of(piece)} "
-                        "rows went in: export the model with outputs whose first dimension is the "
-                        "batch",
-                    )
-            parts.append(outputs)
-        return concatenate(parts)
+        pieces = [slice(start, start + batch) for start in range(0, rows_of(rows), batch)]
+        if callers == 1:
+            return concatenate([self._piece(take(rows, piece)) for piece in pieces])
+        with ThreadPoolExecutor(callers) as pool:
+            parts = pool.map(lambda piece: self._piece(take(rows, piece)), pieces)
+            return concatenate(list(parts))
+
+    def _piece(self, piece: Arrays) -> Arrays:
+        """One run whose outputs have a row for each row."""
+        outputs = self.run(piece)
+        for name, value in outputs.items():
+            if not value.shape or len(value) != rows_of(piece):
+                raise Refused(
+                    "SignatureUnsupported",
+                    f"output '{name}' has shape {list(value.shape)} where {rows_of(piece)} "
+                    "rows went in: export the model with outputs whose first dimension is the "
+                    "batch",
+                )
+        return outputs
+
+
+def answered(path: Path, rows: Arrays, *, threads: int) -> tuple[Model, Arrays]:
+    """The loaded model and its answers to all rows, on that many threads in all.
+
+    Rows side by side cost less than the threads of one row, which wait for each other.
+
+    Raises:
+        Refused: as ``Model`` and ``Model.run_rows``.
+    """
+    callers = max(1, min(_MOST_CALLERS, threads))
+    model = Model(path, threads=max(1, threads // callers))
+    return model, model.run_rows(rows, callers=callers)
 
 
 def _plain(value: Array) -> Array:

@@ -155,11 +155,13 @@ def _die_with_parent() -> None:
 
 
 def _normalise(task: WorkerTask) -> WorkerResult:
-    from slipway_optimizer.passes.normalise import normalise, write_fused
+    from slipway_optimizer.passes.normalise import answers_of, normalise, write_fused
 
     feeds, target = load_npz(Path(task.feeds or ""), limit=MAX_BYTES), Path(task.target)
-    notes = normalise(Path(task.source), target, feeds)
-    fused, left_out = write_fused(target, Path(task.fused_target or ""), feeds)
+    reference = answers_of(Path(task.source), feeds)
+    notes = normalise(Path(task.source), target, feeds, reference=reference)
+    fused_target = Path(task.fused_target or "")
+    fused, left_out = write_fused(target, fused_target, feeds, reference=reference)
     return WorkerResult(notes=notes if left_out is None else (*notes, left_out), fused=fused)
 
 

@@ -3,7 +3,7 @@
 Every stage is optional: what fails or changes an answer is left out, and said.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,16 +20,20 @@ from slipway_optimizer.session import Model, optimise_basic
 
 TARGET_OPSET: Final = 17
 _EQUAL_DB: Final = 100.0
+_Stage = Callable[[onnx.ModelProto], onnx.ModelProto]
 _LEAST_IR: Final = 4  # before it, initialisers had to be inputs too
 
 
-def normalise(source: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
+def normalise(
+    source: Path, target: Path, feeds: Arrays, *, reference: Arrays | None = None
+) -> tuple[str, ...]:
     """Write the normalised model.
 
     Args:
         source: a checked ONNX file.
         target: a new file; its folder is used as scratch.
         feeds: rows on which every stage must answer as the source does.
+        reference: what the source answers to them; absent: it is asked.
 
     Returns:
         Notes on stages that were left out.
@@ -37,30 +41,57 @@ def normalise(source: Path, target: Path, feeds: Arrays) -> tuple[str, ...]:
     Raises:
         Refused: the source itself does not load or run.
     """
-    reference = Model(source, threads=1).run_rows(feeds)
+    if reference is None:
+        reference = answers_of(source, feeds)
     outside.copy(source, target)
-    notes = []
+    stages = [stage for _, stage in _STAGES]
+    if _attempt(target, stages, reference, feeds) is None:
+        return ()
+    notes = []  # one of them fails: each alone, so that the others stay
     for name, stage in _STAGES:
-        attempt = target.with_suffix(".attempt.onnx")
-        try:
-            changed = stage(onnx.load_model(target, load_external_data=False))
-            attempt.write_bytes(changed.SerializeToString())
-            _require_equal(attempt, reference, feeds)
-        except Exception as error:  # noqa: BLE001 - third-party rewriters raise anything; optional
-            notes.append(f"{name} left out: {_first_line(error)}")
-            attempt.unlink(missing_ok=True)
-        else:
-            attempt.replace(target)
+        failure = _attempt(target, [stage], reference, feeds)
+        if failure is not None:
+            notes.append(f"{name} left out: {failure}")
     return tuple(notes)
 
 
-def write_fused(source: Path, target: Path, feeds: Arrays) -> tuple[tuple[str, ...], str | None]:
+def answers_of(model: Path, feeds: Arrays) -> Arrays:
+    """What a model answers, row by row.
+
+    Raises:
+        Refused: it does not load or run.
+    """
+    return Model(model, threads=1).run_rows(feeds)
+
+
+def _attempt(
+    target: Path, stages: Sequence[_Stage], reference: Arrays, feeds: Arrays
+) -> str | None:
+    """Rewrite the file by these stages if it then answers alike; else say why not."""
+    attempt = target.with_suffix(".attempt.onnx")
+    try:
+        model = onnx.load_model(target, load_external_data=False)
+        for stage in stages:
+            model = stage(model)
+        attempt.write_bytes(model.SerializeToString())
+        _require_equal(attempt, reference, feeds)
+    except Exception as error:  # noqa: BLE001 - third-party rewriters raise anything; optional
+        attempt.unlink(missing_ok=True)
+        return _first_line(error)
+    attempt.replace(target)
+    return None
+
+
+def write_fused(
+    source: Path, target: Path, feeds: Arrays, *, reference: Arrays | None = None
+) -> tuple[tuple[str, ...], str | None]:
     """Write a fused version of a normalised model, if there is anything to fuse.
 
     Args:
         source: the normalised model.
         target: a new file, written only when something was fused and answers stayed equal.
         feeds: rows to compare on.
+        reference: what must be answered to them; absent: ``source`` is asked.
 
     Returns:
         What was fused, and why it was left out, if so.
@@ -68,7 +99,8 @@ def write_fused(source: Path, target: Path, feeds: Arrays) -> tuple[tuple[str, .
     Raises:
         Refused: the source itself does not load or run.
     """
-    reference = Model(source, threads=1).run_rows(feeds)
+    if reference is None:
+        reference = answers_of(source, feeds)
     try:
         fused, found = fuse(onnx.load_model(source, load_external_data=False))
         if not any(found.values()):
@@ -117,7 +149,7 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-_STAGES: Final[tuple[tuple[str, Callable[[onnx.ModelProto], onnx.ModelProto]], ...]] = (
+_STAGES: Final[tuple[tuple[str, _Stage], ...]] = (
     ("naming of nodes", _tidy),
     (f"upgrade to opset {TARGET_OPSET}", _upgrade),
     ("constant folding", _fold),

@@ -89,6 +89,21 @@ def test_a_stage_after_which_answers_differ_is_refused_with_the_distance(tmp_pat
         _require_equal(save(tmp_path / "other.onnx", other), reference, FEEDS)
 
 
+def test_a_model_that_no_stage_leaves_alike_stays_as_it_was(tmp_path: Path) -> None:
+    """All stages are tried at once; where that fails, one by one."""
+    source = save(tmp_path / "m.onnx", as_old_exporters_write(linear()))
+    target, other = tmp_path / "n.onnx", {"y": np.ones((16, 5), np.float32)}
+
+    notes = normalise(source, target, FEEDS, reference=other)
+
+    assert [note.partition(" left out: ")[0] for note in notes] == [
+        "naming of nodes",
+        "upgrade to opset 17",
+        "constant folding",
+    ]
+    assert target.read_bytes() == source.read_bytes()
+
+
 def test_constants_are_folded(tmp_path: Path) -> None:
     model = classifier(
         helper.make_node(
