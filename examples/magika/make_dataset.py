@@ -34,6 +34,7 @@ BLOCK = 4096  # bytes read at each end before white space is stripped
 PADDING = 256
 MAX_PER_CLASS = 60
 MORE = {"python": 180, "json": 120, "gzip": 90}
+PATCHED = "cacert.pem"  # companies add their own authority to what packages trust
 # Wheels with compiled code differ by platform, but not in these files.
 PORTABLE = {".c", ".cc", ".cpp", ".csv", ".css", ".gz", ".jpg", ".js", ".onnx", ".proto", ".rst"}
 
@@ -112,7 +113,9 @@ def _candidates(distribution: str) -> Iterator[tuple[str, str, str]]:
     for file in sorted(found.files or [], key=str):
         label = types.get(file.suffix.lower())
         listed = pure or file.suffix.lower() in PORTABLE
-        if label is None or not listed or ".dist-info" in str(file) or ".." in str(file):
+        if label is None or not listed or file.name == PATCHED:
+            continue
+        if ".dist-info" in str(file) or ".." in str(file):
             continue
         data = Path(str(found.locate_file(file))).read_bytes()
         if len(data) >= 2 * SIZE and PADDING not in features(data):
