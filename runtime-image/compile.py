@@ -117,7 +117,8 @@ def place() -> Path:
     digest = hashlib.sha256(f"{sys.version} {sysconfig.get_platform()} {version('mypy')}".encode())
     for source in (HERE, *(path for each in SOURCES.values() for path in sorted(each.rglob("*")))):
         if source.suffix in (".py", ".pyi"):
-            digest.update(f"{source.name}\n".encode() + source.read_bytes())
+            name = source.relative_to(HERE.parents[1])
+            digest.update(f"{name}\n".encode() + source.read_bytes())
     return _CACHE / digest.hexdigest()[:16]
 
 
