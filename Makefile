@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
-SOURCES := operator/src runtime-image/src runtime-image/compile.py tests benchmarks examples
+SOURCES := operator/src runtime-image/src runtime-image/*.py tests benchmarks examples
 MODULES := slipway slipway_operator slipway_local slipway_cli
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-conversions e2e check fix generate cluster-up cluster-down images lock clean campaign interop \

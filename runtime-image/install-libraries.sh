@@ -9,5 +9,4 @@ shift
   --disable-pip-version-check --only-binary :all: --require-hashes -r "$requirements" "$@"
 find /opt/slipway -type d -name tests -prune -exec rm -rf {} +
 rm -rf /opt/slipway/lib/python3.*/site-packages/onnx/backend/test
-# As pip does, go on where a file is of a newer Python than the base's: torch has one, for tests.
-/opt/slipway/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/slipway || :
+/opt/slipway/bin/python /tmp/compile-libraries.py /opt/slipway
