@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from slipway_optimizer.arrays import Array
-from slipway_optimizer.convert import adapt, tabular
+from slipway_optimizer.convert import adapt, labels, tabular
 from slipway_optimizer.convert.kinds import Kind, Sniffed
 from slipway_optimizer.convert.order import Conversion, ConvertOrder
 from slipway_optimizer.convert.tabular import INPUT, LABEL_OUTPUT, SCORES_OUTPUT
@@ -65,6 +65,7 @@ def convert_estimator(estimator: Any, target: Path, dataset: Path | None) -> Con
     Raises:
         Refused: ``ConversionFailed``, ``ConversionDiffers``.
     """
+    labels.whole(estimator)
     words = _vocabulary(estimator)
     features = getattr(estimator, "n_features_in_", None)
     if not hasattr(estimator, "predict") or (words is None and not isinstance(features, int)):
@@ -94,11 +95,12 @@ def _write(estimator: Any, target: Path, features: int | None, pair: tuple[Array
             adapt.declare_rank(model, LABEL_OUTPUT, rank)
         if isinstance(estimator.classes_, list):  # then the scores lie label by label
             adapt.drop_output(model, SCORES_OUTPUT)
-        target.write_bytes(model.SerializeToString())
-        made = Model(target, threads=1).run({INPUT: pair[0]})[LABEL_OUTPUT]
-        if rank == 1 and made.ndim > 1 and made.size == len(pair[0]):
-            adapt.flatten_output(model, LABEL_OUTPUT)
     target.write_bytes(model.SerializeToString())
+    made = Model(target, threads=1).run({INPUT: pair[0]}).get(LABEL_OUTPUT)
+    flat = made is None or made.ndim == 1 or made.size != len(pair[0])
+    if not flat and np.ndim(estimator.predict(pair[1])) == 1:
+        adapt.flatten_output(model, LABEL_OUTPUT)
+        target.write_bytes(model.SerializeToString())
 
 
 def _vocabulary(estimator: Any) -> list[str] | None:

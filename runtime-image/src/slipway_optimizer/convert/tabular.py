@@ -18,6 +18,8 @@ SCORES_OUTPUT: Final = "probabilities"
 TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
 _MAX_ROWS: Final = 2_000
 _GENERATED_ROWS: Final = 64
+# What decides the labels of mixtures, of outlier detectors and of clusters, in the order to ask.
+_DECIDES: Final = ("predict_proba", "decision_function", "transform")
 _SCALES: Final = (1.0, 10.0, 100.0, 1000.0)  # trees split where the training data was
 
 
@@ -80,6 +82,8 @@ def compare(estimator: Estimator, rows: Any, answers: Arrays) -> Conversion:
     """
     predicted = np.asarray(estimator.predict(rows))
     classes_ = getattr(estimator, "classes_", None)
+    if classes_ is None and len(answers) > 1:
+        return _compare_decided(estimator, rows, predicted, answers)
     if classes_ is None:
         (output,) = answers
         return Conversion(numbers(predicted, answers[output], output), output=output)
@@ -105,6 +109,46 @@ def compare(estimator: Estimator, rows: Any, answers: Arrays) -> Conversion:
         return Conversion(figures, output=LABEL_OUTPUT)  # SVC's votes and probabilities may differ
     usual = classes == tuple(range(len(classes)))
     return Conversion(figures, None if usual else classes, SCORES_OUTPUT)
+
+
+def _compare_decided(
+    estimator: Estimator, rows: Any, predicted: Array, answers: Arrays
+) -> Conversion:
+    """The same for clusters and outliers: a label a row, and the numbers that decided it.
+
+    Raises:
+        Refused: ``ConversionDiffers``, with the figures; ``ConversionFailed`` when nothing of the
+            estimator says what the numbers should be.
+    """
+    label = answers[LABEL_OUTPUT]
+    figures: dict[str, float | int | str] = {"rows": len(label)}
+    undecided = np.zeros(len(label), np.bool_)
+    for name in (name for name in answers if name != LABEL_OUTPUT):
+        method = next((m for m in _DECIDES if hasattr(estimator, m)), None)
+        if method is None:
+            raise Refused(
+                "ConversionFailed",
+                f"output '{name}' of the converted model has no counterpart in "
+                f"{type(estimator).__name__} to compare it with: export it to ONNX yourself",
+            )
+        expected = np.asarray(getattr(estimator, method)(rows)).reshape(len(label), -1)
+        figures |= numbers(expected, answers[name], name)
+        undecided |= _near(expected)
+    differing = int(((label != predicted) & ~undecided).sum())
+    if differing:
+        raise _differs(differing, len(label))
+    return Conversion({**figures, "labels_differing": 0}, output=LABEL_OUTPUT)
+
+
+def _near(decided: Array) -> Array:
+    """Rows whose label the smallest change turns: one number at 0, or two that lead alike."""
+    if decided.shape[1] == 1:
+        at_zero: Array = np.abs(decided[:, 0]) <= TOLERANCE
+        return at_zero
+    ordered = np.sort(decided, axis=1)
+    ends = np.minimum(ordered[:, 1] - ordered[:, 0], ordered[:, -1] - ordered[:, -2])
+    close: Array = ends <= TOLERANCE
+    return close
 
 
 def _compare_many(estimator: Estimator, rows: Any, predicted: Array, labels: Array) -> Conversion:

@@ -10,10 +10,13 @@ import pytest
 import skops.io
 from lightgbm import LGBMClassifier
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
+    AdaBoostClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    IsolationForest,
     RandomForestClassifier,
     VotingClassifier,
 )
@@ -21,13 +24,14 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier, TweedieRegressor
+from sklearn.mixture import GaussianMixture
 from sklearn.multiclass import OneVsOneClassifier
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import LinearSVC, OneClassSVM
 from xgboost import XGBClassifier, XGBRegressor
 
 from slipway.api.v1alpha1.model import ModelFormatName
@@ -104,6 +108,58 @@ def test_several_labels_a_row_are_answered_as_before(estimator: Any, tmp_path: P
     assert signature.outputs[0].shape == (DYNAMIC, DYNAMIC)
     labels = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["label"]
     assert labels.tolist() == estimator.predict(ROWS).tolist()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        LinearSVC(),
+        AdaBoostClassifier(n_estimators=3),
+        make_pipeline(StandardScaler(), RandomForestClassifier(5)),
+        CalibratedClassifierCV(LinearSVC()),
+        VotingClassifier([("a", LogisticRegression()), ("b", QuadraticDiscriminantAnalysis())]),
+        OneVsOneClassifier(LogisticRegression()),
+    ],
+    ids=lambda e: "-".join(type(s[1]).__name__ for s in getattr(e, "steps", [("", e)])),
+)
+def test_a_classifier_of_false_and_true_answers_0_and_1(estimator: Any, tmp_path: Path) -> None:
+    estimator.fit(ROWS, ROWS[:, 0] > 0)
+    found = converted(saved(tmp_path, estimator))
+    assert (found.figures["labels_differing"], found.classes) == (0, None)
+    labels = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["label"]
+    assert labels.tolist() == estimator.predict(ROWS).astype(int).tolist()
+
+
+def test_several_labels_of_false_and_true_a_row_answer_0_and_1(tmp_path: Path) -> None:
+    estimator = MultiOutputClassifier(LogisticRegression()).fit(ROWS, ROWS[:, :2] > 0)
+    assert converted(saved(tmp_path, estimator)).output == "label"
+    labels = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["label"]
+    assert labels.tolist() == estimator.predict(ROWS).astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "decides"),
+    [
+        (KMeans(3), "transform"),
+        (GaussianMixture(2), "predict_proba"),
+        (IsolationForest(n_estimators=5), "decision_function"),
+        (OneClassSVM(), "decision_function"),
+        (make_pipeline(StandardScaler(), LocalOutlierFactor(novelty=True)), "decision_function"),
+    ],
+    ids=lambda e: e if isinstance(e, str) else type(e).__name__,
+)
+def test_clusters_and_outliers_are_answered_with_what_decides_them(
+    estimator: Any, decides: str, tmp_path: Path
+) -> None:
+    estimator.fit(ROWS)
+    joblib.dump(estimator, tmp_path / "m.joblib")
+    found = converted(tmp_path / "m.joblib", allow_pickle=True)
+    assert (found.figures["labels_differing"], found.output) == (0, "label")
+    label, numbers = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS}).values()
+    assert label.tolist() == estimator.predict(ROWS).tolist()
+    expected = getattr(estimator, decides)(ROWS).reshape(numbers.shape)
+    np.testing.assert_allclose(numbers, expected, atol=1e-3)
 
 
 def test_a_regressor_with_a_loss_of_scikit_learn_s_own_is_trusted(tmp_path: Path) -> None:
