@@ -5,6 +5,7 @@ starts with a text vectoriser. What comes out is compared with the estimator's o
 difference is a failure.
 """
 
+import copy
 import importlib
 import itertools
 import pickle
@@ -168,7 +169,7 @@ def _to_onnx(estimator: Any, features: int | None) -> Any:
 
     _register_boosters()
     _register_histograms()
-    _register_linear_svc()
+    _register_linear()
     kind = StringTensorType([None, 1]) if features is None else FloatTensorType([None, features])
     for part in (estimator, *(step for _, step in getattr(estimator, "steps", ()))):
         if hasattr(part, "flatten_transform"):  # VotingClassifier's: predictions never ask for it
@@ -248,25 +249,44 @@ def _register_histograms() -> None:
         )
 
 
-def _register_linear_svc() -> None:
-    """A pipeline hands ZipMap's option down, which its converter does not know."""
+def _register_linear() -> None:
+    """A pipeline hands ZipMap's option down, which LinearSVC's converter does not know."""
     from skl2onnx import update_registered_converter
     from skl2onnx.common._registration import get_converter, get_shape_calculator
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.svm import LinearSVC
 
-    alias = "SklearnLinearSVC"
-    update_registered_converter(
-        LinearSVC,
-        f"Slipway{alias}",
-        get_shape_calculator(alias),
-        _with_lists(get_converter(alias)),
-        options={
-            "zipmap": [True, False, "columns"],
-            "nocl": [True, False],
-            "output_class_labels": [False, True],
-            "raw_scores": [True, False],
-        },
-    )
+    for kind, alias, wrapped in (
+        (LinearSVC, "SklearnLinearSVC", _with_lists),
+        (LinearDiscriminantAnalysis, "SklearnLinearClassifier", _with_halves),
+    ):
+        update_registered_converter(
+            kind,
+            f"Slipway{kind.__name__}",
+            get_shape_calculator(alias),
+            wrapped(get_converter(alias)),
+            options={
+                "zipmap": [True, False, "columns"],
+                "nocl": [True, False],
+                "output_class_labels": [False, True],
+                "raw_scores": [True, False],
+            },
+        )
+
+
+def _with_halves(theirs: Any) -> Any:
+    """Two classes are answered by the softmax of -d and d, which is the logistic of 2 d, not d."""
+
+    def ours(scope: Any, operator: Any, container: Any) -> None:
+        fitted = operator.raw_operator
+        if len(fitted.classes_) == 2:
+            operator.raw_operator = copy.copy(fitted)
+            operator.raw_operator.coef_ = fitted.coef_ / 2
+            operator.raw_operator.intercept_ = fitted.intercept_ / 2
+        theirs(scope, operator, container)
+        operator.raw_operator = fitted
+
+    return ours
 
 
 def _register_boosters() -> None:

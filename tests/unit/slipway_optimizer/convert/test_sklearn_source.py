@@ -11,7 +11,10 @@ import skops.io
 from lightgbm import LGBMClassifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.discriminant_analysis import (
+    LinearDiscriminantAnalysis,
+    QuadraticDiscriminantAnalysis,
+)
 from sklearn.ensemble import (
     AdaBoostClassifier,
     HistGradientBoostingClassifier,
@@ -129,6 +132,25 @@ def test_a_classifier_of_false_and_true_answers_0_and_1(estimator: Any, tmp_path
     assert (found.figures["labels_differing"], found.classes) == (0, None)
     labels = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["label"]
     assert labels.tolist() == estimator.predict(ROWS).astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LinearDiscriminantAnalysis(),
+        make_pipeline(StandardScaler(), LinearDiscriminantAnalysis()),
+        VotingClassifier([("a", LinearDiscriminantAnalysis())], voting="soft"),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+@pytest.mark.parametrize("labels", [LABELS, LABELS > 0], ids=["three", "two"])
+def test_linear_discriminants_answer_with_their_probabilities(
+    estimator: Any, labels: Any, tmp_path: Path
+) -> None:
+    estimator.fit(ROWS, labels)
+    converted(saved(tmp_path, estimator))
+    answers = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["probabilities"]
+    np.testing.assert_allclose(answers, estimator.predict_proba(ROWS), atol=1e-4)
 
 
 def test_several_labels_of_false_and_true_a_row_answer_0_and_1(tmp_path: Path) -> None:
