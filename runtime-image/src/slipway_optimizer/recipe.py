@@ -1,11 +1,13 @@
 """Which variants to build. Pure.
 
 Rules by operator mix (measured in docs/decisions/0010): INT8 at run time for MatMul and
-Gemm, calibrated QDQ for Conv, MatMul and Gemm and for nothing else. Dynamic INT8 of Conv is several
-times slower than fp32, and QDQ around every operator loses accuracy: neither is ever planned.
+Gemm, calibrated QDQ for Conv, MatMul and Gemm, and INT8 carried through operators between them
+(docs/decisions/0025). Dynamic INT8 of Conv is several times slower than fp32, and QDQ around every
+operator loses accuracy: neither is ever planned.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from slipway.api.quantity import parse_decimal
@@ -24,11 +26,13 @@ from slipway.api.v1alpha1.optimization import (
 from slipway.api.v1alpha1.training import Distillation, Training
 from slipway.artifacts.words import ExecutionProvider
 from slipway.wire import WireModel
+from slipway_optimizer.carried import ARITHMETIC, MOVES
 from slipway_optimizer.providers import file_name
 
 BASELINE: Final = "fp32"
 MIN_SHARE: Final = 0.03  # of time or of weights: below it INT8 changes nothing that one can measure
 _MIXED_SHARE: Final = 0.2  # of time, both of Conv and of MatMul: below it a hybrid is its neighbour
+_MOSTLY: Final = 0.5  # of time: above it convolutions decide
 _HALF_BITS: Final = 16
 _OF_A_STUDENT: Final = 100  # epochs at most: it has the most to learn, and the budget ends it
 _RUN_TIME: Final = (QuantizationMode.DYNAMIC, QuantizationMode.HYBRID)
@@ -44,6 +48,7 @@ class Profile:
         conv_weights, matmul_weights: of all initialisers' bytes, as direct inputs of the operator.
         fused: rewrites that were found, for instance ``2 gelu``; variants build on them.
         activation_bytes: that one row's run writes, all operators together.
+        operators: operator -> how many nodes of the graph.
     """
 
     conv_time: float
@@ -52,6 +57,11 @@ class Profile:
     matmul_weights: float
     fused: tuple[str, ...] = ()
     activation_bytes: int = 0
+    operators: Mapping[str, int] = field(default_factory=dict)
+
+    def held(self, operators: frozenset[str]) -> tuple[str, ...]:
+        """Those of these operators that the graph has, by name."""
+        return tuple(sorted(operators & self.operators.keys()))
 
 
 class Recipe(WireModel):
@@ -61,6 +71,7 @@ class Recipe(WireModel):
         reduce_range: 7-bit weights, for CPUs without VNNI where 8-bit products saturate.
         bits: per stored weight, unpacked to fp32 at load: 16 (half precision), 8, 4, 2 or 1.
         operators: of static quantisation; empty means Conv, MatMul and Gemm.
+        carried: operators between those that stay INT8 where their inputs are.
         embeddings: whether lookup tables become INT8 too.
         exclude: nodes that stay fp32.
         fused: rewrites of the graph on which it builds.
@@ -77,6 +88,7 @@ class Recipe(WireModel):
     calibration: Calibration = Calibration.MIN_MAX
     bits: int | None = None
     operators: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
     embeddings: bool = False
     exclude: tuple[str, ...] = ()
     pruning: Pruning | None = None
@@ -139,15 +151,17 @@ class Recipe(WireModel):
         grain = "per channel" if self.per_channel else "per tensor"
         tables = ", Gather" if self.embeddings else ""
         ranges = "" if self.calibration is Calibration.MIN_MAX else f" {self.calibration}"
+        through = f", INT8 through {', '.join(self.carried)}" if self.carried else ""
         match self.quantization:
             case QuantizationMode.DYNAMIC:
                 return f"dynamic INT8 {grain} on MatMul, Gemm{tables}"
             case QuantizationMode.STATIC:
                 operators = ", ".join(self.operators or ("Conv", "MatMul", "Gemm"))
-                return f"static QDQ U8S8{ranges} {grain} on {operators}"
+                return f"static QDQ U8S8{ranges} {grain} on {operators}{through}"
             case QuantizationMode.HYBRID:
                 return (
-                    f"static QDQ U8S8{ranges} {grain} on Conv, dynamic INT8 on MatMul, Gemm{tables}"
+                    f"static QDQ U8S8{ranges} {grain} on Conv{through}, "
+                    f"dynamic INT8 on MatMul, Gemm{tables}"
                 )
             case QuantizationMode.WEIGHT_ONLY | None:
                 return _STORED[self.bits]
@@ -211,7 +225,7 @@ def plan(
             return Plan((baseline,), ("mode is ConvertOnly: no variant was built",))
         case OptimizationMode.EXPLICIT:
             wished = tuple(
-                _trained(_explicit(candidate, profile.fused, calibration_rows, vnni=vnni),
+                _trained(_explicit(candidate, profile, calibration_rows, vnni=vnni),
                          candidate, rows=calibration_rows, torch=torch)
                 for candidate in optimization.candidates
                 if candidate.name != BASELINE
@@ -225,13 +239,13 @@ def plan(
 
 
 def _explicit(
-    candidate: Candidate, fused: tuple[str, ...], calibration_rows: int, *, vnni: bool
+    candidate: Candidate, profile: Profile, calibration_rows: int, *, vnni: bool
 ) -> Recipe:
     provider = candidate.execution_provider
     recipe = Recipe(
         name=candidate.name,
         pruning=candidate.pruning,
-        fused=fused if provider is ExecutionProvider.CPU else (),
+        fused=profile.fused if provider is ExecutionProvider.CPU else (),
         provider=provider,
     )
     if candidate.precision is Precision.BF16:
@@ -243,6 +257,8 @@ def _explicit(
         return recipe
     calibrated = wish.mode in _CALIBRATED
     whole = calibrated or wish.mode in _RUN_TIME
+    # Whoever names operators means these; another provider fuses pairs as it likes.
+    ours = calibrated and not wish.op_types and provider is ExecutionProvider.CPU
     return recipe.model_copy(
         update={
             "quantization": wish.mode,
@@ -250,6 +266,7 @@ def _explicit(
             "bits": wish.bits if wish.mode is QuantizationMode.WEIGHT_ONLY else None,
             "calibration": wish.calibration,
             "operators": tuple(str(operator) for operator in wish.op_types),
+            "carried": profile.held(MOVES) if ours else (),
             "embeddings": wish.embeddings and wish.mode in _RUN_TIME,
             "exclude": wish.exclude_nodes,
             "reduce_range": whole and not vnni,
@@ -318,10 +335,19 @@ def _int8_recipes(
     if calibration_rows == 0:
         notes.append(f"int8-static not built: {_NO_ROWS}")
         return tuple(recipes), notes
-    recipes.append(_int8("int8-static", QuantizationMode.STATIC, profile, vnni=vnni))
+    static = _int8("int8-static", QuantizationMode.STATIC, profile, vnni=vnni)
+    recipes.append(static)
+    if _chains_convolutions(profile) and profile.held(ARITHMETIC):
+        carried = {"carried": profile.held(MOVES | ARITHMETIC)}
+        recipes.append(static.model_copy(update={"name": "int8-static-wide"} | carried))
     if min(profile.conv_time, profile.matmul_time) >= _MIXED_SHARE:
         recipes.append(_int8("int8-hybrid", QuantizationMode.HYBRID, profile, vnni=vnni))
     return tuple(recipes), notes
+
+
+def _chains_convolutions(profile: Profile) -> bool:
+    """Whether what lies between convolutions matters: a single one has nothing to hand on to."""
+    return profile.conv_time > _MOSTLY and profile.operators.get("Conv", 0) > 1
 
 
 def _int8(name: str, mode: QuantizationMode, profile: Profile, *, vnni: bool) -> Recipe:
@@ -330,6 +356,7 @@ def _int8(name: str, mode: QuantizationMode, profile: Profile, *, vnni: bool) ->
         quantization=mode,
         reduce_range=not vnni,
         fused=profile.fused,
+        carried=profile.held(MOVES) if mode in _CALIBRATED else (),
         embeddings=mode in _RUN_TIME,
     )
 

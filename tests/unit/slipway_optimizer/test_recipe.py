@@ -77,6 +77,58 @@ def test_variants_build_on_the_fused_graph_which_is_a_variant_itself() -> None:
     assert [recipe.fused for recipe in planned.recipes] == [(), fused, fused]
 
 
+RESIDUAL = {"Add": 3, "Conv": 7, "Relu": 5, "Softmax": 1}
+
+
+def mix(conv_time: float = 0.8, **operators: int) -> Profile:
+    return Profile(conv_time, 0.0, 0.0, 0.0, operators=operators)
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        pytest.param(mix(**RESIDUAL), {"int8-static": ("Relu",),
+                                       "int8-static-wide": ("Add", "Relu")}, id="residual"),
+        pytest.param(mix(Conv=2, MaxPool=2, Flatten=1),
+                     {"int8-static": ("Flatten", "MaxPool")}, id="nothing to add up"),
+        pytest.param(mix(Conv=1, Add=6), {"int8-static": ()}, id="one convolution"),
+        pytest.param(mix(0.4, **RESIDUAL), {"int8-static": ("Relu",)}, id="mostly other things"),
+    ],
+)  # fmt: skip
+def test_int8_is_carried_between_convolutions(
+    of: Profile, expected: dict[str, tuple[str, ...]]
+) -> None:
+    static = [recipe for recipe in auto(of).recipes if recipe.name.startswith("int8-static")]
+    assert {recipe.name: recipe.carried for recipe in static} == expected
+
+
+def test_a_static_variant_says_what_int8_passes_through() -> None:
+    *_, wide = auto(mix(**RESIDUAL)).recipes
+    assert wide.text == "static QDQ U8S8 per channel on Conv, MatMul, Gemm, INT8 through Add, Relu"
+    hybrid = wide.model_copy(update={"quantization": QuantizationMode.HYBRID})
+    assert hybrid.text == (
+        "static QDQ U8S8 per channel on Conv, INT8 through Add, Relu, dynamic INT8 on MatMul, Gemm"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wish", "carried"),
+    [
+        pytest.param({}, ("Relu",), id="as it comes"),
+        pytest.param({"opTypes": ["Conv"]}, (), id="operators by name"),
+        pytest.param({"mode": "Dynamic"}, (), id="nothing is calibrated"),
+    ],
+)
+def test_explicit_static_carries_what_the_user_did_not_choose(
+    wish: dict[str, object], carried: tuple[str, ...]
+) -> None:
+    quantization = {"mode": "Static"} | wish
+    candidate = Candidate.model_validate({"name": "mine", "quantization": quantization})
+    optimization = Optimization(mode=OptimizationMode.EXPLICIT, candidates=(candidate,))
+    _, recipe = plan(mix(**RESIDUAL), optimization, calibration_rows=50, vnni=True).recipes
+    assert recipe.carried == carried
+
+
 def test_explicit_builds_what_is_listed_and_says_what_it_cannot() -> None:
     listed = tuple(
         Candidate(name=name, quantization=Quantization(mode=mode, per_channel=False))

@@ -132,6 +132,7 @@ def _build(
 
 
 def _static(recipe: Recipe, source: Path, target: Path, scratch: _Scratch) -> None:
+    from slipway_optimizer.passes.float_results import keep_results
     from slipway_optimizer.passes.quantize_static import StaticOptions, quantize_static
 
     options = StaticOptions(
@@ -139,9 +140,13 @@ def _static(recipe: Recipe, source: Path, target: Path, scratch: _Scratch) -> No
         reduce_range=recipe.reduce_range,
         calibration=recipe.calibration,
         operators=recipe.operators,
+        carried=recipe.carried,
         exclude=recipe.exclude,
     )
     quantize_static(source, target, load_npz(scratch.calibration, limit=MAX_BYTES), options)
+    model = load_outline(target)
+    if keep_results(model):
+        target.write_bytes(model.SerializeToString())
 
 
 def _dynamic(recipe: Recipe, source: Path, target: Path) -> tuple[TensorError, ...]:

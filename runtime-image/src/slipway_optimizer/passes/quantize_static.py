@@ -1,4 +1,8 @@
-"""Calibrated INT8 as QDQ, U8 activations and S8 weights, for Conv, MatMul and Gemm."""
+"""Calibrated INT8 as QDQ, U8 activations and S8 weights, for Conv, MatMul and Gemm.
+
+Operators between them stay INT8 where they are told to: else a pair of conversions stands before
+and behind each, which costs more than INT8 gains in small convolutions.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +21,8 @@ from slipway_optimizer.arrays import Arrays, rows_of, take
 from slipway_optimizer.outside import is_large
 
 FLOAT: Final = 1  # onnx.TensorProto.FLOAT: of values whose type shape inference does not find
-# Only these: Q/DQ around Softmax, Add and Mul is slower and costs most of the accuracy.
+# Only these compute: Q/DQ around Softmax, Add and Mul is slower in transformers and costs most of
+# the accuracy.
 OPERATORS: Final = ("Conv", "MatMul", "Gemm")
 _METHODS: Final = {
     Calibration.MIN_MAX: CalibrationMethod.MinMax,
@@ -33,6 +38,7 @@ class StaticOptions:
     Attributes:
         per_channel: one scale per output channel.
         reduce_range: 7-bit weights, for CPUs whose 8-bit products saturate.
+        carried: operators that stay INT8 where their inputs are.
         exclude: nodes that stay fp32, by name.
     """
 
@@ -40,6 +46,7 @@ class StaticOptions:
     reduce_range: bool = False
     calibration: Calibration = Calibration.MIN_MAX
     operators: tuple[str, ...] = OPERATORS
+    carried: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
@@ -67,7 +74,7 @@ def quantize_static(
         str(target),
         _Rows(calibration),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=list(options.operators or OPERATORS),
+        op_types_to_quantize=[*(options.operators or OPERATORS), *options.carried],
         nodes_to_exclude=list(options.exclude),
         per_channel=options.per_channel,
         reduce_range=options.reduce_range,

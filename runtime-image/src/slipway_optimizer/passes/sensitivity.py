@@ -15,6 +15,7 @@ import onnx
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.arrays import Array, Arrays, rows_of, take
 from slipway_optimizer.metrics import sqnr_db
+from slipway_optimizer.passes.float_results import keep_results
 from slipway_optimizer.passes.quantize_dynamic import OPERATORS as PRODUCTS
 from slipway_optimizer.passes.quantize_dynamic import quantize_dynamic
 from slipway_optimizer.passes.quantize_static import OPERATORS, StaticOptions, quantize_static
@@ -86,7 +87,9 @@ class _Search:
         )
         path = self._scratch / "probe.onnx"
         quantize_static(self._source, path, self._rows, options)
-        return onnx.load_model(path)
+        model = onnx.load_model(path)
+        keep_results(model)
+        return model
 
     def rank(self) -> tuple[tuple[str, float], ...]:
         """The worst first; nodes that the time did not suffice for come last."""

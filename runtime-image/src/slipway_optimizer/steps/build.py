@@ -1,5 +1,6 @@
 """Step 2, without credentials: one checked ONNX file, and variants of it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -195,7 +196,8 @@ def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
     singles = [take(feeds, slice(n, n + 1)) for n in range(runs)]
     spent = session.profile(path, singles, job.work.scratch)
     time = spent.time
-    weights = graph.weight_shares(graph.load_outline(path))
+    outline = graph.load_outline(path)
+    weights = graph.weight_shares(outline)
     matmul = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm")
     conv = ("Conv", "FusedConv")
     return Profile(
@@ -205,4 +207,5 @@ def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
         matmul_weights=sum(weights.get(name, 0.0) for name in matmul),
         fused=fused,
         activation_bytes=spent.activation_bytes,
+        operators=Counter(node.op_type for node in outline.graph.node),
     )
