@@ -122,9 +122,22 @@ def _run(task: WorkerTask, folder: Path, *, threads: int, timeout: float) -> Wor
     return result
 
 
+_CRASHED: Final = (
+    ": a library crashed on it; give rows that the model knows by validation.dataset, or export "
+    "the model in another way"
+)
+_HINTS: Final[dict[int, str]] = {
+    signal.SIGKILL: ": give the Job more memory",
+    signal.SIGFPE: _CRASHED,
+    signal.SIGSEGV: _CRASHED,
+    signal.SIGABRT: _CRASHED,
+    signal.SIGILL: _CRASHED,
+}
+
+
 def _death(task: WorkerTask, code: int, output: str) -> str:
     if code < 0:
-        hint = ": give the Job more memory" if -code == signal.SIGKILL else ""
+        hint = _HINTS.get(-code, "")
         return f"{task.action} was ended by {signal.Signals(-code).name}{hint}"
     lines = output.strip().splitlines()
     return f"{task.action} ended with code {code}: {lines[-1][:200] if lines else 'no output'}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import signal
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slipway.api.v1alpha1.model import ModelFormatName
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.arrays import save_npz
+from slipway_optimizer.convert.order import ConvertOrder
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.worker import WorkerTask, run_isolated
@@ -71,6 +74,40 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"quantize took more than 0\.01 s") as caught:
         run(task(tmp_path), tmp_path, timeout=0.01)
     assert caught.value.reason == "BuildTimeout"
+
+
+class Crashing:
+    """Ends who opens it, as a bug of a native library does."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return signal.raise_signal, (self.number,)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGFPE, "SIGFPE: a library crashed on it; give rows that the model knows by "),
+        (signal.SIGKILL, "SIGKILL: give the Job more memory"),
+        (signal.SIGUSR1, "SIGUSR1$"),
+    ],
+)
+def test_a_crash_of_the_child_is_told_with_what_to_try(
+    number: signal.Signals, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(Crashing(number)))
+    order = ConvertOrder(
+        model_format=ModelFormatName.SKLEARN,
+        source=tmp_path / "m.pkl",
+        target=tmp_path / "m.onnx",
+        allow_pickle=True,
+    )
+    of = WorkerTask(action="convert", source="", target="", order=order)
+    with pytest.raises(Refused, match=f"^convert was ended by {words}") as caught:
+        run(of, tmp_path)
+    assert caught.value.reason == "BuildCrashed"
 
 
 async def test_nothing_outlives_a_step_that_is_killed(tmp_path: Path) -> None:
