@@ -2,7 +2,7 @@
 
 Without ``KUBECONFIG``: builds the images, starts a Kubernetes of its own, loads the images, runs
 pytest inside it, and removes it at the end. ``SLIPWAY_E2E_KEEP=1`` keeps it; the next run uses it.
-``--frameworks tensorflow mindspore torch openvino`` also builds their images (2, 3, 5 and 1 GB),
+``--frameworks tensorflow mindspore torch openvino`` also builds their images (2, 3, 6 and 1 GB),
 converts their models by Jobs, and serves a pick on OpenVINO.
 
 With ``KUBECONFIG``: uses that cluster. Its nodes must know every image by the name that a variable

@@ -53,7 +53,7 @@ CASES = (
     Case("tensorflow", "net.keras", "tensorflow", (1, 8, 8, 1)),
     Case("tensorflow", "net.tflite", "tensorflow", (1, 8, 8, 1)),
     Case("mindspore", "net.ckpt", "mindspore", (1, 4), "load.py", INPUTS),
-    Case("torch", "net.pt2", "pytorch", (1, 1, 28, 28)),
+    Case("torch", "open.pt2", "pytorch", (1, 1, 28, 28)),
 )
 
 
