@@ -3,6 +3,7 @@
 They change the model that is given; each returns notes on what it did.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -83,16 +84,21 @@ def declare_rank(model: onnx.ModelProto, name: str, rank: int) -> None:
                 value.type.tensor_type.shape.dim.add()
 
 
-def flatten_output(model: onnx.ModelProto, name: str) -> None:
-    """One number a row, for converters that answer ``[1, rows]`` or ``[rows, 1]``."""
-    inside, shape = f"{name}_unflattened", f"{name}_rows"
+def reshape_output(model: onnx.ModelProto, name: str, columns: Sequence[int]) -> None:
+    """As many rows as there are of these columns, for converters that lay them out otherwise."""
+    inside, shape = f"{name}_unshaped", f"{name}_shape"
     for node in model.graph.node:
         node.output[:] = [inside if made == name else made for made in node.output]
     _rename_uses(model.graph, name, inside)
-    model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), shape))
-    node = helper.make_node("Reshape", [inside, shape], [name], name=f"{name}_flatten")
+    sizes = np.array([-1, *columns], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(sizes, shape))
+    node = helper.make_node("Reshape", [inside, shape], [name], name=f"{name}_reshape")
     model.graph.node.append(node)
-    declare_rank(model, name, 1)
+    declare_rank(model, name, len(sizes))
+    for value in model.graph.output:
+        if value.name == name:
+            for dim, size in zip(value.type.tensor_type.shape.dim[1:], columns, strict=True):
+                dim.dim_value = size
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def convert_estimator(estimator: Any, target: Path, dataset: Path | None) -> Con
 
 
 def _write(estimator: Any, target: Path, features: int | None, pair: tuple[Array, Any]) -> None:
-    """With one answer a row; ``pair``: two rows as the model and as the estimator take them."""
+    """With a row for each row; ``pair``: two rows as the model and as the estimator take them."""
     model = _to_onnx(estimator, features)
     adapt.portable_text(model)
     if hasattr(estimator, "classes_"):
@@ -97,10 +97,11 @@ def _write(estimator: Any, target: Path, features: int | None, pair: tuple[Array
         if isinstance(estimator.classes_, list):  # then the scores lie label by label
             adapt.drop_output(model, SCORES_OUTPUT)
     target.write_bytes(model.SerializeToString())
-    made = Model(target, threads=1).run({INPUT: pair[0]}).get(LABEL_OUTPUT)
-    flat = made is None or made.ndim == 1 or made.size != len(pair[0])
-    if not flat and np.ndim(estimator.predict(pair[1])) == 1:
-        adapt.flatten_output(model, LABEL_OUTPUT)
+    name, made = next(iter(Model(target, threads=1).run({INPUT: pair[0]}).items()))
+    expected = np.shape(estimator.predict(pair[1]))
+    wanted = len(expected) > 1 or name == LABEL_OUTPUT  # a regressor's [rows, 1] is usual
+    if wanted and made.shape != expected and made.size == np.prod(expected):
+        adapt.reshape_output(model, name, expected[1:])
         target.write_bytes(model.SerializeToString())
 
 

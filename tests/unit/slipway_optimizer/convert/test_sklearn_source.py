@@ -17,6 +17,7 @@ from sklearn.discriminant_analysis import (
 )
 from sklearn.ensemble import (
     AdaBoostClassifier,
+    BaggingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     IsolationForest,
@@ -31,7 +32,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.multiclass import OneVsOneClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC, OneClassSVM
@@ -187,6 +188,24 @@ def test_clusters_and_outliers_are_answered_with_what_decides_them(
 def test_a_regressor_with_a_loss_of_scikit_learn_s_own_is_trusted(tmp_path: Path) -> None:
     estimator = TweedieRegressor(power=0).fit(ROWS, ROWS[:, 0])
     assert float(converted(saved(tmp_path, estimator)).figures["max_difference"]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MLPRegressor(hidden_layer_sizes=(8,), max_iter=500, tol=1e-2),
+        BaggingRegressor(n_estimators=3),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_several_numbers_a_row_keep_their_columns(estimator: Any, tmp_path: Path) -> None:
+    estimator.fit(ROWS, ROWS[:, :2] * 3)
+    joblib.dump(estimator, tmp_path / "m.joblib")
+    converted(tmp_path / "m.joblib", allow_pickle=True)
+    (numbers,) = graph.signature_of(graph.load(tmp_path / "m.onnx")).outputs
+    assert numbers.shape == (DYNAMIC, 2)
+    answers = Model(tmp_path / "m.onnx", threads=1).run({"X": ROWS})["variable"]
+    np.testing.assert_allclose(answers, estimator.predict(ROWS), atol=1e-3)
 
 
 def test_a_histogram_regressor_answers_as_before(tmp_path: Path) -> None:
