@@ -1,24 +1,29 @@
 """Models of frameworks, each converted by a Job in its framework's own image, and served; exports.
 
-Needs images of gigabytes: ``python -m tests.e2e --frameworks tensorflow mindspore`` builds them.
+Needs images of gigabytes: ``python -m tests.e2e --frameworks tensorflow mindspore torch`` builds
+them.
 """
 
 import base64
 import hashlib
 import json
 import math
+import subprocess
+import sys
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.figures import tell
-from tests.e2e.settings import Images
+from tests.e2e.settings import SECRET, Images
 from tests.e2e.space import Space, condition
 from tests.support.kubectl import Json, eventually
 
 MAKERS = Path(__file__).parents[1] / "conversions"
+STUDENT = Path(__file__).parents[2] / "examples" / "student"
 SHOW = """
 import base64, pathlib
 for path in sorted(pathlib.Path("/tmp").iterdir()):
@@ -115,6 +120,47 @@ def test_a_job_writes_exports_beside_the_model(
         tell(f"{name}: {len(blob):,} bytes")
 
 
+def test_a_student_of_the_users_own_is_taught_in_pytorchs_image(
+    space: Space, images: Images, tmp_path: Path
+) -> None:
+    image = _image(images, "torch")
+    made = [sys.executable, str(STUDENT / "make_model.py"), str(tmp_path)]
+    subprocess.run(made, check=True, timeout=120)
+    space.apply(_student_resource(space, tmp_path))
+
+    status = space.healthy("digits-student", seconds=400)["status"]
+
+    assert _job_images(space, "digits-student") == {image}
+    validation = status["stable"]["validation"]
+    candidates = {each["name"]: each for each in validation["candidates"]}
+    assert candidates.keys() == {"fp32", "own"}
+    assert candidates["own"]["verdict"] == "Passed"  # it keeps 0.03 of the teacher's accuracy
+    assert candidates["own"]["sizeBytes"] < candidates["fp32"]["sizeBytes"] / 10
+    scores = ", ".join(f"{name} {each['score']}" for name, each in candidates.items())
+    tell(f"a student of one's own: {validation['message']}; {scores}")
+
+
+def _student_resource(space: Space, folder: Path) -> Json:
+    """The example with the addresses that its comments tell to put in.
+
+    Its other candidates would train for minutes more; tests/conversions trains such.
+    """
+    resource: Json = yaml.safe_load((STUDENT / "digits.yaml").read_text())
+    spec = resource["spec"]
+    candidates = spec["optimization"]["candidates"]
+    candidates[:] = [own] = [each for each in candidates if each["name"] == "own"]
+    for holder, path in (
+        (spec["model"], folder / "teacher.onnx"),
+        (spec["validation"]["dataset"], folder / "digits.npz"),
+        (own["distillation"]["loader"], STUDENT / "student.py"),
+    ):
+        assert holder["storageUri"].endswith(f"/{path.name}")
+        holder["storageUri"] = space.store.put(f"{space.name}/{path.name}", path)
+        if holder is not own["distillation"]["loader"]:  # which is read with the model's Secret
+            holder["storage"] = {"secretRef": {"name": SECRET}}
+    return resource
+
+
 def _image(images: Images, framework: str) -> str:
     """Its optimizer's image; without it the test is skipped."""
     image = images.frameworks.get(f"optimizer{framework.title()}")
@@ -135,8 +181,8 @@ def _resource(space: Space, files: dict[str, bytes], case: Case) -> Json:
     return resource
 
 
-def _job_images(space: Space) -> set[str]:
-    labels = "slipway.dev/model-deployment=net,app.kubernetes.io/component=optimizer"
+def _job_images(space: Space, name: str = "net") -> set[str]:
+    labels = f"slipway.dev/model-deployment={name},app.kubernetes.io/component=optimizer"
     (pod,) = space.kubectl.list("pods", labels=labels)
     return {each["image"] for each in pod["spec"]["containers"]}
 
