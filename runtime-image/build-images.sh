@@ -7,7 +7,7 @@ usage() {
 Usage: build-images.sh [OPTION...] [IMAGE...] [-- BUILD-FLAG...]
 
 Builds the images operator, server, optimizer and optimizer-classic, or those that are named:
-also optimizer-torch (5 GB with CUDA; with -- --build-arg TORCH_INDEX_URL=URL of an index with CPU
+also optimizer-torch (6 GB with CUDA; with -- --build-arg TORCH_INDEX_URL=URL of an index with CPU
 builds a fifth of it), optimizer-tensorflow and optimizer-mindspore, and for other execution
 providers server-openvino, optimizer-openvino, server-cuda and optimizer-cuda.
 Each gets the name PREFIXslipway-IMAGE:TAG. What follows -- goes to the engine's build command.
