@@ -318,11 +318,10 @@ def _limits(settings: ServerSettings) -> HttpLimits:
 def _settle_garbage() -> None:
     """Requests make no cycles, so look for some rarely, and never among what start-up made.
 
-    Until now there was no collection at all: imports make no garbage worth a walk (``__main__``).
-    With the default thresholds every few dozen requests pay for a collection, and now and then one
-    waits for a walk over all modules.
+    There was no collection until now (``__main__``) and there is none here: a walk over all modules
+    takes a tenth of the start and finds some hundred objects. With the default thresholds every few
+    dozen requests pay for a collection, and now and then one waits for such a walk.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.enable()

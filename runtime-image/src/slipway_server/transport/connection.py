@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
         current, self._current = self._current, None
         if current is not None and current.abandoned is not None:
             current.abandoned()
+            current.abandoned = None
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; it calls the methods below."""
@@ -257,7 +258,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or exchange is not self._current:
             return
-        self._current = None
+        self._current = exchange.abandoned = None  # or a cycle keeps the body
         server = self._server
         held = len(exchange.body)
         self._held -= held

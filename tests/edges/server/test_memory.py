@@ -1,0 +1,77 @@
+"""An answered request leaves nothing behind: its memory is there for the next one at once."""
+
+import http.client
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+
+from tests.support import onnx_models
+from tests.support.server import Server, serving
+
+ROWS = np.zeros((1 << 17, 2), np.float32)  # 1 MB
+REQUESTS = 120
+MOST_GROWTH = 60 << 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    path = tmp_path_factory.mktemp("model") / "m.onnx"
+    path.write_bytes(onnx_models.double())
+    with serving(path) as started:
+        yield started
+
+
+def memory(server: Server) -> int:
+    """Bytes of the process that are its own."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) << 10
+
+
+def over_http(server: Server) -> Generator[None]:
+    tensor = triton_http.InferInput("x", ROWS.shape, "FP32")
+    tensor.set_data_from_numpy(ROWS)
+    with triton_http.InferenceServerClient(f"127.0.0.1:{server.http}") as client:
+        while True:
+            client.infer("m", [tensor])
+            yield
+
+
+def over_grpc(server: Server) -> Generator[None]:
+    tensor = triton_grpc.InferInput("x", ROWS.shape, "FP32")
+    tensor.set_data_from_numpy(ROWS)
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
+        while True:
+            client.infer("m", [tensor])
+            yield
+
+
+def refused(server: Server) -> Generator[None]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.http)
+    try:
+        while True:
+            connection.request("POST", "/v2/models/m/infer", b" " * ROWS.nbytes)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 400
+            yield
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("ask", [over_http, over_grpc, refused])
+def test_large_requests_leave_nothing_behind(
+    server: Server, ask: Callable[[Server], Generator[None]]
+) -> None:
+    requests = ask(server)
+    for _ in range(8):
+        next(requests)
+    before = memory(server)
+    for _ in range(REQUESTS):
+        next(requests)
+    assert memory(server) - before < MOST_GROWTH
+    requests.close()
