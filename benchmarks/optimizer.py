@@ -11,7 +11,7 @@ multiply 8-bit integers (VNNI).
 ``--peers olive`` runs Olive's quantisation passes on the same models and rows, in an environment of
 its own that is made once (6 GB), also on an MNIST CNN, which PyTorch trains there. ``onnxruntime``
 measures the one-click defaults of the quantisers that Olive calls. With ``--save`` the comparison
-with Olive and the machine go into benchmarks/results.
+with Olive, or what training gained, goes into benchmarks/results beside the machine.
 """
 
 import argparse
@@ -76,7 +76,9 @@ def main() -> None:
         "--peers", default="", help=f"some of {','.join(PEERS)}, measured on the same rows"
     )
     parser.add_argument("--only", choices=("magika", "minilm", "mnist"))
-    parser.add_argument("--save", action="store_true", help="keep what Olive's comparison found")
+    parser.add_argument(
+        "--save", action="store_true", help="keep what Olive's comparison or --training found"
+    )
     parser.add_argument(
         "--training", action="store_true", help="what training gains instead (benchmarks.training)"
     )
@@ -90,8 +92,7 @@ def main() -> None:
     tables: list[str] = []
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
         if options.training:
-            for figure in training.run(Path(name)):
-                print(Figure(*figure))
+            _training(Path(name), save=options.save)
             return
         if options.large:
             print(Figure(*large.measure(Path(name))))
@@ -99,8 +100,21 @@ def main() -> None:
         for case in _cases(Path(name), options.only, peers):
             tables += _run(case, Path(name) / case.name, peers)
     if options.save and tables:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "optimizer.txt").write_text("\n\n".join([machine(), *tables]) + "\n")
+        _save("optimizer", tables)
+
+
+def _training(folder: Path, *, save: bool) -> None:
+    """What training gains; kept where that is wished and PyTorch was there."""
+    tables: list[str] = []
+    figures = [str(Figure(*figure)) for figure in training.run(folder, tables)]
+    print("\n".join(figures))
+    if save and figures:
+        _save("training", [*tables, "\n".join(figures)])
+
+
+def _save(name: str, tables: Sequence[str]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.txt").write_text("\n\n".join([machine(), *tables]) + "\n")
 
 
 def _cases(folder: Path, only: str | None, peers: Sequence[str] = ()) -> list[Case]:

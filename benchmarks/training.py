@@ -28,7 +28,7 @@ _RUNS: Final = {
     "full": (
         "teacher.onnx", "0.015",
         "thin:prune=Structured/50,epochs=8",
-        "student:student=0.25,latency=0.4,lambda=0.3,epochs=30",
+        "student:student,lambda=0.3,epochs=30",
         "gradient:prune=Percentile/80,importance=Gradient,epochs=3",
         "entropy:prune=Percentile/80,importance=Entropy,epochs=3",
     ),
@@ -39,8 +39,13 @@ _RUNS: Final = {
 }  # fmt: skip
 
 
-def run(folder: Path) -> Iterator[tuple[str, float, float]]:
-    """Prepare, run, print; (name, value, at most) of each figure."""
+def run(folder: Path, kept: list[str]) -> Iterator[tuple[str, float, float]]:
+    """Prepare, run, print; (name, value, at most) of each figure.
+
+    Args:
+        folder: for models, rows and results.
+        kept: takes what was printed.
+    """
     if not python_of("torch").exists():
         print("training left out: make test-conversions FRAMEWORKS=torch makes .venv-torch")
         return
@@ -48,9 +53,9 @@ def run(folder: Path) -> Iterator[tuple[str, float, float]]:
     if rows is None:
         return
     told = _python("-m", "benchmarks.mnist", str(rows), str(folder))
-    print(told)
+    _tell(told.rstrip(), kept)
     alone = {int(epochs): float(score) for epochs, score in _ALONE.findall(told)}
-    found = {name: _optimized(folder, name) for name in _RUNS}
+    found = {name: _optimized(folder, name, kept) for name in _RUNS}
     thin, student = found["full"]["thin"], found["full"]["student"]
     yield "structured pruning, latency ratio", thin.latency_ratio or 1.0, 0.60
     yield "structured pruning, points lost", _lost(thin), 1.5
@@ -79,7 +84,7 @@ def table(folder: Path) -> Path | None:
         return Path(archive.extract(_TABLE, folder))
 
 
-def _optimized(folder: Path, name: str) -> dict[str, CandidateReport]:
+def _optimized(folder: Path, name: str, kept: list[str]) -> dict[str, CandidateReport]:
     model, gate, *candidates = _RUNS[name]
     output, rows = folder / name, "full" if name == "scaled" else name
     words = [word for candidate in candidates for word in ("--candidate", candidate)]
@@ -90,8 +95,13 @@ def _optimized(folder: Path, name: str) -> dict[str, CandidateReport]:
     )  # fmt: skip
     manifest = ArtifactManifest.model_validate_json((output / layout.MANIFEST).read_bytes())
     reports = manifest.validation.candidates
-    print(f"{name}\n{format_table(candidate_cells(reports, picked=manifest.variant))}\n")
+    _tell(f"{name}\n{format_table(candidate_cells(reports, picked=manifest.variant))}", kept)
     return {report.name: report for report in reports}
+
+
+def _tell(text: str, kept: list[str]) -> None:
+    print(f"{text}\n", flush=True)
+    kept.append(text)
 
 
 def environment() -> dict[str, str]:

@@ -191,7 +191,8 @@ def _distilled(wish: Distillation) -> str:
     if wish.loader is not None:
         return f"own student ({wish.loader.function})"
     depth = "" if parse_decimal(wish.depth) == 1 else f" and {wish.depth} of the layers"
-    return f"student with {wish.width} of the channels{depth}"
+    width = "few" if wish.width is None else wish.width
+    return f"student with {width} of the channels{depth}"
 
 
 @dataclass(frozen=True, slots=True)

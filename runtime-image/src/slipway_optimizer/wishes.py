@@ -18,6 +18,7 @@ _LISTS: Final = ("opTypes", "excludeNodes")
 _DISTILLATION: Final = {
     "student": "width", "depth": "depth", "latency": "latencyRatio", "target": "targetScore"
 }  # fmt: skip
+_SOME: Final = ("student", "")  # one of whatever width is fast enough
 _LOADER: Final = {"loader": "storageUri", "function": "function", "weights": "weightsUri"}
 _PLACES: Final = ("loader", "weights")
 _TRAINING: Final = {"epochs": "epochs", "rate": "learningRate"}
@@ -62,9 +63,10 @@ def parse_gate(text: str) -> Gate:
 def parse_candidate(text: str, uri_of: Callable[[str], str] = str) -> Candidate:
     """``int4:mode=WeightOnly,bits=4`` or ``slim:prune=Percentile/50/Global,precision=FP16``.
 
-    ``small:student=0.25,lambda=0.1+0.3``, ``own:loader=student.py,function=make,weights=w.pt``,
-    ``thin:prune=Structured/50,epochs=8``, ``learnt:mode=Static,epochs=4``,
-    ``fast:provider=OpenVINO``. Lists are joined by ``+``: ``opTypes=Conv+MatMul``.
+    ``fast:student``, ``small:student=0.25,lambda=0.1+0.3``,
+    ``own:loader=student.py,function=make,weights=w.pt``, ``thin:prune=Structured/50,epochs=8``,
+    ``learnt:mode=Static,epochs=4``, ``vino:provider=OpenVINO``. Lists are joined by ``+``:
+    ``opTypes=Conv+MatMul``.
 
     Args:
         text: as above.
@@ -89,7 +91,9 @@ def parse_candidate(text: str, uri_of: Callable[[str], str] = str) -> Candidate:
             body["pruning"]["importance"] = values["importance"]
     elif "importance" in values:
         raise Invalid(f"{where}: importance ranks what is pruned: add prune=Percentile/50")
-    student: dict[str, Any] = {_DISTILLATION[k]: v for k, v in values.items() if k in _DISTILLATION}
+    student: dict[str, Any] = {
+        _DISTILLATION[k]: v for k, v in values.items() if k in _DISTILLATION and (k, v) != _SOME
+    }
     loader = {_LOADER[k]: uri_of(v) if k in _PLACES else v for k, v in values.items()
               if k in _LOADER}  # fmt: skip
     if loader and "loader" not in values:
@@ -101,6 +105,8 @@ def parse_candidate(text: str, uri_of: Callable[[str], str] = str) -> Candidate:
     training = {_TRAINING[k]: v for k, v in values.items() if k in _TRAINING}
     body |= {name: part for name, part in (("distillation", student), ("training", training))
              if part}  # fmt: skip
+    if _SOME in values.items():
+        body.setdefault("distillation", {})
     quantization = {k: _value(k, v) for k, v in values.items() if k in _QUANTIZATION}
     if quantization:
         body["quantization"] = quantization

@@ -47,11 +47,11 @@ def test_a_rough_time_is_the_median_of_a_few_runs_after_the_first() -> None:
 class Named:
     """Notes when it runs."""
 
-    def __init__(self, name: str, clock: Hand, seen: list[str]) -> None:
-        self._name, self._clock, self._seen = name, clock, seen
+    def __init__(self, name: str, clock: Hand, seen: list[str], seconds: float = 0.01) -> None:
+        self._name, self._clock, self._seen, self._seconds = name, clock, seen, seconds
 
     def run(self, _feed: Arrays) -> Arrays:
-        self._clock.now += 0.01
+        self._clock.now += self._seconds
         self._seen.append(self._name)
         return {}
 
@@ -69,3 +69,26 @@ def test_nobody_always_follows_the_same_model() -> None:
     assert all(sorted(rounds[n : n + 4]) == list("abcd") for n in range(0, len(rounds), 4))
     after_a = [two for one, two in pairwise(rounds) if one == "a"]
     assert max(after_a.count(name) for name in "bcd") < 0.6 * len(after_a)
+
+
+class Cached:
+    """Takes longer where another one ran before it."""
+
+    last: "Cached | None" = None
+
+    def __init__(self, clock: Hand, seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+
+    def run(self, _feed: Arrays) -> Arrays:
+        self._clock.now += self._seconds + (0.0 if Cached.last is self else 50e-6)
+        Cached.last = self
+        return {}
+
+
+def test_a_short_run_is_timed_as_a_server_has_it_behind_one_of_its_own() -> None:
+    clock = Hand()
+    models = [cast("Model", Cached(clock, seconds)) for seconds in (100e-6, 30e-6)]
+
+    small = latencies(models, [{"x": np.zeros(1)}], Stopwatch(8.0, clock=clock))[1]
+
+    assert round(small.ratio, 6) == 0.3

@@ -210,6 +210,11 @@ def test_a_student_of_a_loader_is_said_and_learns_as_long_as_is_wished() -> None
     assert made.text == "own student (make), fp32"
 
 
+def test_a_student_of_no_width_in_particular_is_as_narrow_as_is_fast() -> None:
+    (made,) = trained(Candidate(name="fast", distillation=Distillation()))
+    assert made.text == "student with few of the channels, fp32"
+
+
 @pytest.mark.parametrize(
     ("rows", "torch", "words"),
     [(0, True, "set validation.dataset"), (50, False, "training needs PyTorch")],

@@ -33,6 +33,10 @@ from slipway_optimizer.wishes import parse_candidate
             ),
         ),
         (
+            "fast:student,epochs=5",
+            Candidate(name="fast", distillation=Distillation(), training=Training(epochs=5)),
+        ),
+        (
             "thin:prune=Structured/50,importance=Gradient",
             Candidate(
                 name="thin",

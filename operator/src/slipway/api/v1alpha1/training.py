@@ -6,7 +6,8 @@ from slipway.api.quantity import parse_decimal
 from slipway.api.v1alpha1.base import Decimal, FileUri, Rule, RuledModel
 from slipway.api.v1alpha1.model import Loader
 
-_WIDTH, _DEPTH = "0.25", "1"
+_DEPTH = "1"
+_ONCE_DEFAULT = "0.25"  # of width: written into resources that an earlier CRD completed
 
 
 def _share(field: str) -> Rule:
@@ -48,10 +49,11 @@ class Distillation(RuledModel):
         default=None,
         description="A student of your own. Absent: one is cut from the model, by width and depth.",
     )
-    width: Decimal = Field(
-        default=_WIDTH,
+    width: Decimal | None = Field(
+        default=None,
         description="Share of the channels that the student keeps, in blocks of 16: the most "
-        "important ones, so that it begins with what the teacher knows.",
+        "important ones, so that it begins with what the teacher knows. Absent: 0.25, and "
+        "narrower where that is not fast enough (latencyRatio).",
     )
     depth: Decimal = Field(
         default=_DEPTH,
@@ -62,7 +64,8 @@ class Distillation(RuledModel):
         default=None,
         description="Share of the model's latency that the student is to have at most. From width "
         "on, channels are narrowed further, at last to 8 and 4, until a short measurement of "
-        "single rows reaches it.",
+        "single rows reaches it. Absent: 0.4 where width is absent too, as far as narrowing pays; "
+        "else none.",
     )
     lambdas: tuple[Decimal, ...] = Field(
         default=(),
@@ -81,12 +84,16 @@ class Distillation(RuledModel):
         _share("latencyRatio"),
         Rule(
             cel="!has(self.loader) || !has(self.latencyRatio) && "
-            f"(!has(self.width) || self.width == '{_WIDTH}') && "
+            f"(!has(self.width) || self.width == '{_ONCE_DEFAULT}') && "
             f"(!has(self.depth) || self.depth == '{_DEPTH}')",
             message="width, depth and latencyRatio cut a student from the model, but a loader "
             "makes this one: leave out either",
             check=lambda d: (
-                d.loader is None or (d.width, d.depth, d.latency_ratio) == (_WIDTH, _DEPTH, None)
+                d.loader is None
+                or (
+                    (d.depth, d.latency_ratio) == (_DEPTH, None)
+                    and d.width in (None, _ONCE_DEFAULT)
+                )
             ),
         ),
         Rule(
