@@ -103,3 +103,38 @@ def tower(
         **weights,
         **({} if spiked is None else {"spike": spike}),
     )
+
+
+def enlarging(
+    resize: onnx.NodeProto, *, opset: int, size: int = 8, batch: int | str = "n", **constants: Array
+) -> onnx.ModelProto:
+    """``x`` float [batch, 3, size, size] -> ``y``: a convolution, ``resize`` of ``c`` to ``r``,
+    and another convolution.
+
+    It can read the batch's size from ``rows``, int64 [1].
+    """
+    random = np.random.default_rng(0)
+    model = model_of(
+        [
+            helper.make_node("Shape", ["x"], ["shape"]),
+            helper.make_node("Slice", ["shape", "zero", "one", "zero"], ["rows"])
+            if opset > 9
+            else helper.make_node("Slice", ["shape"], ["rows"], starts=[0], ends=[1]),
+            helper.make_node("Conv", ["x", "first"], ["c"], pads=[1, 1, 1, 1]),
+            *(
+                [helper.make_node("Concat", ["rows", "rest"], ["sizes"], axis=0)]
+                if "rest" in constants
+                else []
+            ),
+            resize,
+            helper.make_node("Conv", ["r", "last"], ["y"]),
+        ],
+        inputs={"x": (TensorProto.FLOAT, [batch, 3, size, size])},
+        outputs={"y": (TensorProto.FLOAT, [batch, 2, "height", "width"])},
+        first=random.normal(size=(16, 3, 3, 3)).astype(np.float32),
+        last=random.normal(size=(2, 16, 1, 1)).astype(np.float32),
+        **({"zero": np.array([0]), "one": np.array([1])} if opset > 9 else {}),
+        **constants,
+    )
+    model.opset_import[0].version = opset
+    return model

@@ -20,6 +20,7 @@ from numpy.polynomial import polynomial
 from onnx import TensorProto, helper, numpy_helper
 
 from slipway_optimizer.arrays import Array
+from slipway_optimizer.passes.unused import drop_unused
 
 Polynomial = tuple[float, ...]  # coefficients, lowest power first
 _DEPTH: Final = 8
@@ -35,7 +36,7 @@ def fuse(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, int]]:
     found = {"gelu": _fuse_gelus(copy), "lookup": _fuse_lookups(copy)}
     found["residual"] = _keep_residuals(copy)
     if any(found.values()):
-        _drop_unused(copy.graph)
+        drop_unused(copy.graph)
         if found["gelu"] and not any(o.domain == "com.microsoft" for o in copy.opset_import):
             copy.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     return copy, found
@@ -272,34 +273,3 @@ def _replace(graph: onnx.GraphProto, old: onnx.NodeProto, new: list[onnx.NodePro
     nodes[place : place + 1] = new
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes and initialisers whose results nobody reads any more."""
-    wanted = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if wanted & set(node.output) or _has_body(node):
-            kept.append(node)
-            wanted.update(node.input)
-            wanted.update(_read_by_bodies(node))
-    held = [tensor for tensor in graph.initializer if tensor.name in wanted]
-    infos = [value for value in graph.value_info if value.name in wanted]
-    del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.value_info.extend(infos)
-    graph.node.extend(reversed(kept))
-    graph.initializer.extend(held)
-
-
-def _has_body(node: onnx.NodeProto) -> bool:
-    return any(a.HasField("g") or a.graphs for a in node.attribute)
-
-
-def _read_by_bodies(node: onnx.NodeProto) -> Iterator[str]:
-    """Names that graphs inside a node read: they may come from outside."""
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            yield from (value.name for value in body.output)
-            for inner in body.node:
-                yield from inner.input
-                yield from _read_by_bodies(inner)

@@ -15,12 +15,14 @@ from slipway_optimizer.arrays import Arrays
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import opset_of, signature_of
 from slipway_optimizer.metrics import sqnr_db
+from slipway_optimizer.passes import resize
 from slipway_optimizer.passes.fuse import fuse
 from slipway_optimizer.session import Model, optimise_basic
 
 TARGET_OPSET: Final = 17
 _EQUAL_DB: Final = 100.0
 _Stage = Callable[[onnx.ModelProto], onnx.ModelProto]
+_CHOSEN_COORDINATES: Final = 11  # the opset from which a Resize says which it means
 _LEAST_IR: Final = 4  # before it, initialisers had to be inputs too
 
 
@@ -116,7 +118,10 @@ def write_fused(
 def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
     if opset_of(model) >= TARGET_OPSET:
         return model
-    return version_converter.convert_version(model, TARGET_OPSET)
+    upgraded = version_converter.convert_version(model, TARGET_OPSET)
+    if opset_of(model) < _CHOSEN_COORDINATES:
+        resize.as_upsample_meant(upgraded)
+    return upgraded
 
 
 def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -153,6 +158,7 @@ _STAGES: Final[tuple[tuple[str, _Stage], ...]] = (
     ("naming of nodes", _tidy),
     (f"upgrade to opset {TARGET_OPSET}", _upgrade),
     ("constant folding", _fold),
+    ("scales of enlargements", resize.by_scales),
 )
 
 

@@ -1,0 +1,36 @@
+"""Takes away what a rewrite left without readers."""
+
+from collections.abc import Iterator
+
+import onnx
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes and initialisers whose results nobody reads any more."""
+    wanted = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if wanted & set(node.output) or _has_body(node):
+            kept.append(node)
+            wanted.update(node.input)
+            wanted.update(_read_by_bodies(node))
+    held = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    infos = [value for value in graph.value_info if value.name in wanted]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.value_info.extend(infos)
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(held)
+
+
+def _has_body(node: onnx.NodeProto) -> bool:
+    return any(a.HasField("g") or a.graphs for a in node.attribute)
+
+
+def _read_by_bodies(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that graphs inside a node read: they may come from outside."""
+    for attribute in node.attribute:
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            yield from (value.name for value in body.output)
+            for inner in body.node:
+                yield from inner.input
+                yield from _read_by_bodies(inner)
