@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._server.connections.discard(self)
         self._server.buffered -= self._held
-        self._held = 0
+        self._held, self._body = 0, Body(0)  # bytes go now, the cycle with the parser later
         self._waiting.clear()
         current, self._current = self._current, None
         if current is not None and current.abandoned is not None:
