@@ -9,6 +9,7 @@ import copy
 import importlib
 import itertools
 import pickle
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from slipway_optimizer.arrays import Array
-from slipway_optimizer.convert import adapt, labels, tabular
+from slipway_optimizer.convert import adapt, labels, tabular, unconvertible
 from slipway_optimizer.convert.kinds import Kind, Sniffed
 from slipway_optimizer.convert.order import Conversion, ConvertOrder
 from slipway_optimizer.convert.tabular import INPUT, LABEL_OUTPUT, SCORES_OUTPUT
@@ -26,6 +27,7 @@ from slipway_optimizer.session import Model
 
 _OPSETS: Final = (17, 21)  # the second for converters that need newer operators (KNNImputer)
 _ML_OPSET: Final = 3
+_OF_THE_RUNTIME: Final = ("ModelNotLoadable", "ModelRunFailed")
 # Plain data holders that skops does not list among its own; they run nothing when loaded.
 _TRUSTED: Final = frozenset(
     {
@@ -70,20 +72,37 @@ def convert_estimator(estimator: Any, target: Path, dataset: Path | None) -> Con
     words = _vocabulary(estimator)
     features = getattr(estimator, "n_features_in_", None)
     if not hasattr(estimator, "predict") or (words is None and not isinstance(features, int)):
-        raise Refused(
-            "ConversionFailed",
-            f"{type(estimator).__name__} is not a fitted estimator on numeric columns or texts: "
-            "save the whole fitted pipeline, from its input to its predictions",
+        silent = not hasattr(estimator, "predict")
+        text = unconvertible.no_predictions(
+            type(estimator).__name__,
+            transforms=silent and hasattr(estimator, "transform"),
+            labelled=silent and hasattr(estimator, "labels_"),
         )
+        raise Refused("ConversionFailed", text)
     if words is not None:
         rows = tabular.text_rows(dataset, words)
         asked: Any = rows[:, 0].tolist()
     else:
         assert isinstance(features, int)
         asked = rows = tabular.numeric_rows(dataset, features)
-    _write(estimator, target, None if words is not None else features, (rows[:2], asked[:2]))
-    answers = Model(target, threads=1).run_rows({INPUT: rows}, batch=64)
+    never = unconvertible.why_never(_names(estimator))
+    if never is not None:
+        raise Refused("ConversionFailed", never)
+    try:
+        _write(estimator, target, None if words is not None else features, (rows[:2], asked[:2]))
+        answers = Model(target, threads=1).run_rows({INPUT: rows}, batch=64)
+    except Refused as refusal:
+        if refusal.reason not in ("ConversionFailed", *_OF_THE_RUNTIME):
+            raise
+        told = unconvertible.why(_names(estimator), made=refusal.reason in _OF_THE_RUNTIME)
+        raise Refused("ConversionFailed", told or str(refusal)) from refusal
     return tabular.compare(estimator, asked, answers)
+
+
+def _names(estimator: Any) -> list[str]:
+    """Of the classes of it and of its parts."""
+    parts = (estimator, *estimator.get_params(deep=True).values())
+    return [type(part).__name__ for part in parts]
 
 
 def _write(estimator: Any, target: Path, features: int | None, pair: tuple[Array, Any]) -> None:
@@ -190,12 +209,18 @@ def _to_onnx(estimator: Any, features: int | None) -> Any:
                 )
         except Exception as error:  # noqa: BLE001 - converters raise anything
             failure = error
-    words = (str(failure).strip().splitlines() or [""])[0]
     raise Refused(
         "ConversionFailed",
-        f"skl2onnx cannot convert {type(estimator).__name__}: {words[:200]}; export it to ONNX "
+        f"skl2onnx cannot convert {type(estimator).__name__}: {_said(failure)}; export it to ONNX "
         "yourself, or choose another estimator",
     ) from failure
+
+
+def _said(failure: Exception | None) -> str:
+    """By a converter; one that is missing names the class, in a page of text."""
+    words = (str(failure).strip().splitlines() or [""])[0]
+    missing = re.match(r"Unable to find a .* for type '<class '[\w.]*?(\w+)'>'", words)
+    return words[:200] if missing is None else f"it has no converter for {missing.group(1)}"
 
 
 class _Lists:

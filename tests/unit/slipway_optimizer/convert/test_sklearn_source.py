@@ -277,5 +277,5 @@ def test_a_pickled_booster_is_read_as_its_library_s(tmp_path: Path) -> None:
 
 def test_half_a_model_is_refused(tmp_path: Path) -> None:
     words = TfidfVectorizer().fit(TEXTS)
-    with pytest.raises(Refused, match=r"not a fitted estimator .* save the whole fitted pipeline"):
+    with pytest.raises(Refused, match=r"only transforms: save the whole fitted pipeline"):
         converted(saved(tmp_path, words))
