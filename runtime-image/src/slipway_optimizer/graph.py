@@ -186,7 +186,8 @@ def _tensor(value: onnx.ValueInfoProto, kind: str) -> Tensor:
     if not tensor_type.HasField("shape") and kind == "input":
         raise Refused(
             "SignatureUnsupported",
-            f"{kind} '{value.name}' declares no shape: run onnx.shape_inference before saving",
+            f"{kind} '{value.name}' declares no shape: export the model with the shape of each "
+            "input, its batch open",
         )
     return Tensor(name=value.name, datatype=datatype, shape=tuple(shape))
 

@@ -155,6 +155,14 @@ def test_inputs_need_a_batch_dimension(tmp_path: Path, shape: list[int], words: 
     assert words in message
 
 
+def test_inputs_need_a_declared_shape(tmp_path: Path) -> None:
+    model = classifier()
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    reason, message = refusal(save(tmp_path / "m", model))
+    assert reason == "SignatureUnsupported"
+    assert message.startswith("input 'x' declares no shape: export the model with the shape of")
+
+
 def test_outputs_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
     model = classifier()
     model.graph.output[0].type.Clear()

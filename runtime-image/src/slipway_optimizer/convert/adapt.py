@@ -186,6 +186,11 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
     return sizes.pop()
 
 
+def answers_rows(model: onnx.ModelProto, size: int) -> bool:
+    """Whether an output may have ``size`` rows."""
+    return any(_first(value) in (0, size) for value in model.graph.output)
+
+
 def open_batch(model: onnx.ModelProto, size: int) -> None:
     """Declare the first dimension open, and free reshapes that name its size.
 

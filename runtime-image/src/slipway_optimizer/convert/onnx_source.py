@@ -38,6 +38,12 @@ def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
     if size is None:
         return known
     freed = _free(target, size, dataset)
+    if freed is None and size > 1 and not taken.by_rows:
+        raise Refused(
+            "SignatureUnsupported",
+            f"all inputs begin with a dimension of {size} and no output does, so that it is no "
+            "batch: export the model with one in front of it",
+        )
     if freed is None and size > 1:
         raise Refused(
             "SignatureUnsupported",
@@ -52,10 +58,15 @@ def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What was changed, the fixed batch size, if it has one, and what a ZipMap told."""
+    """What was changed, the fixed batch size, if it has one, and what a ZipMap told.
+
+    Attributes:
+        by_rows: whether an output has as many rows as that, too.
+    """
 
     notes: tuple[str, ...]
     size: int | None
+    by_rows: bool
     classes: tuple[int | str, ...] | None = None
     output: str | None = None
 
@@ -76,11 +87,12 @@ def _take(source: Path, target: Path) -> _Taken:
     size = adapt.fixed_batch(model)
     if size is None:
         graph.signature_of(model)
+    by_rows = size is not None and adapt.answers_rows(model, size)
     outside_file.write(model, target, folder=source.parent)
     if scores is None:
-        return _Taken(tuple(notes), size)
+        return _Taken(tuple(notes), size, by_rows)
     usual = scores.classes == tuple(range(len(scores.classes)))
-    return _Taken(tuple(notes), size, None if usual else scores.classes, scores.output)
+    return _Taken(tuple(notes), size, by_rows, None if usual else scores.classes, scores.output)
 
 
 def _told(outside: int, left: Sequence[object]) -> str:

@@ -81,6 +81,16 @@ def test_a_batch_whose_rows_change_each_other_is_not_opened(tmp_path: Path) -> N
         taken(tmp_path, mixing(4))
 
 
+def test_a_picture_without_a_batch_is_told_from_a_batch(tmp_path: Path) -> None:
+    picture = model_of(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0, 2], keepdims=0)],
+        inputs={"x": (FLOAT, [3, 8, 5])},
+        outputs={"y": (FLOAT, [8])},
+    )
+    with pytest.raises(Refused, match=r"begin with a dimension of 3 .* export the model with one"):
+        taken(tmp_path, picture)
+
+
 def test_a_batch_of_one_stays_where_opening_changes_answers(tmp_path: Path) -> None:
     assert taken(tmp_path, mixing(1)) == Conversion({})
     assert shapes(tmp_path / "out.onnx") == {"x": (1, 4), "y": (1, 4)}
