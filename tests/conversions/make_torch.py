@@ -37,6 +37,21 @@ def online(path: Path):
 
 def nothing(path: Path):
     return 5
+
+
+class State(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = torch.nn.GRU(8, 16, 2, batch_first=True)
+
+    def forward(self, rows, state):
+        return self.gru(rows, state)
+
+
+def state(path: Path):
+    net = State()
+    net.load_state_dict(torch.load(path))
+    return net
 """
 
 
@@ -57,6 +72,12 @@ def main() -> None:
     torch.save(net.state_dict(), FOLDER / "weights.pt")
     torch.save(net, FOLDER / "whole.pt")
     save_file(net.state_dict(), FOLDER / "weights.safetensors")
+    streaming = load.State().eval()
+    given = (torch.randn(2, 9, 8), torch.randn(2, 2, 16))
+    program = torch.export.export(streaming, given, dynamic_shapes=({0: rows}, {1: rows}))
+    torch.export.save(program, FOLDER / "state.pt2")
+    torch.jit.trace(streaming, given).save(FOLDER / "state.pt")
+    torch.save(streaming.state_dict(), FOLDER / "state.weights.pt")
     config = BertConfig(
         vocab_size=50,
         hidden_size=16,

@@ -72,6 +72,32 @@ def test_a_hugging_face_folder_is_converted_with_its_names(
     }
 
 
+STREAM = [{"name": "rows", "shape": [-1, 9, 8]}, {"name": "state", "shape": [2, -1, 16]}]
+
+
+@pytest.mark.parametrize(
+    ("source", "order"),
+    [
+        ("state.pt2", {}),
+        ("state.pt", {"inputs": STREAM}),
+        ("state.weights.pt", {"inputs": STREAM, "loader": "load.py", "loaderFunction": "state"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_state_whose_batch_is_not_first_is_put_first(
+    source: str, order: dict[str, Any], torch: Framework, tmp_path: Path
+) -> None:
+    if "loader" in order:
+        order = order | {"loader": torch.models / order["loader"]}
+    found = torch.convert(source, tmp_path, **order)
+    assert (found.reason, found.message) == (None, "")
+    assert "input 'state' has its batch in dimension 1: moved to 0" in found.notes
+    signature = graph.signature_of(graph.load(tmp_path / "model.onnx"))
+    shapes = [tensor.shape for tensor in (*signature.inputs, *signature.outputs)]
+    assert [shape[0] for shape in shapes] == [-1] * 4
+    assert (shapes[1], shapes[3]) == ((-1, 2, 16), (-1, 2, 16))
+
+
 @pytest.mark.parametrize(
     ("source", "order", "reason", "words"),
     [

@@ -147,35 +147,41 @@ def plain_scores(model: onnx.ModelProto) -> PlainScores | None:
 def batch_first(model: onnx.ModelProto) -> list[str]:
     """Give single values a batch of one, and put the batch first where it comes later.
 
+    ``batch_axes`` says where.
+    """
+    axes, notes = batch_axes(model), []
+    for number, value in enumerate(_asked(model)):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and not tensor.shape.dim:
+            _wrap_scalar(model, value, number)
+            notes.append(f"input '{value.name}' is a single value: asked for as [1]")
+        elif axis := axes.get(value.name, 0):
+            _move_input(model, value, axis)
+            notes.append(f"input '{value.name}' has its batch in dimension {axis}: moved to 0")
+    for value in model.graph.output:
+        if axis := axes.get(value.name, 0):
+            _move_output(model, value, axis)
+            notes.append(f"output '{value.name}' has its batch in dimension {axis}: moved to 0")
+    return notes
+
+
+def batch_axes(model: onnx.ModelProto) -> dict[str, int]:
+    """Inputs and outputs whose batch is not first -> its dimension.
+
     A tensor's batch is where its dimension is called as other inputs' first one. Without names it
     is the one dimension that is open, or of size 1, as other inputs' first one is.
     """
     firsts = _Firsts.of(model)
-    notes = []
-    moved: dict[int, int] = {}
-    for number, value in enumerate(_asked(model)):
-        if not value.type.tensor_type.HasField("shape"):
-            continue
-        dims = value.type.tensor_type.shape.dim
-        if not dims:
-            _wrap_scalar(model, value, number)
-            notes.append(f"input '{value.name}' is a single value: asked for as [1]")
-            continue
-        axis = _batch_axis(value, firsts)
-        if axis > 0:
-            moved[len(dims)] = axis
-            _move_input(model, value, axis)
-            notes.append(f"input '{value.name}' has its batch in dimension {axis}: moved to 0")
+    asked = [value for value in _asked(model) if value.type.tensor_type.HasField("shape")]
+    axes = {value.name: _batch_axis(value, firsts) for value in asked}
+    moved = {len(v.type.tensor_type.shape.dim): axes[v.name] for v in asked if axes[v.name]}
     for value in model.graph.output:
-        axis = _batch_axis(value, firsts)
+        axes[value.name] = _batch_axis(value, firsts)
         dims = value.type.tensor_type.shape.dim
         unsaid = not any(dim.dim_value or dim.dim_param in firsts.names - {""} for dim in dims)
         if dims and unsaid:
-            axis = moved.get(len(dims), 0)  # states go out as they came in
-        if axis > 0:
-            _move_output(model, value, axis)
-            notes.append(f"output '{value.name}' has its batch in dimension {axis}: moved to 0")
-    return notes
+            axes[value.name] = moved.get(len(dims), 0)  # states go out as they came in
+    return {name: axis for name, axis in axes.items() if axis}
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:

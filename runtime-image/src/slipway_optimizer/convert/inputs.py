@@ -74,11 +74,31 @@ def sizes(values: tuple[ModelInput, ...]) -> tuple[int, ...]:
     return feeds.OPEN_SIZES if inside else feeds.OPEN_SIZES[:1]
 
 
-def example(value: ModelInput, *, batch: int, open_size: int) -> Array:
-    """An array to trace with: numbers as of a scaled picture, or zeros and ones."""
+def batch_axis(value: ModelInput, among: tuple[ModelInput, ...]) -> int:
+    """Where the batch is: first, or where a state has its one open dimension, as [2, -1, 128].
+
+    Args:
+        value: an input.
+        among: all of them; one that begins with an open batch shows that there is one.
+    """
+    first = value.shape[0]
+    state = first != DYNAMIC and first > 1 and value.shape.count(DYNAMIC) == 1
+    batched = any(other.shape[0] == DYNAMIC for other in among)
+    return value.shape.index(DYNAMIC) if state and batched else 0
+
+
+def example(value: ModelInput, *, batch: int, open_size: int, axis: int = 0) -> Array:
+    """An array to trace with: numbers as of a scaled picture, or zeros and ones.
+
+    Args:
+        value: what it stands for.
+        batch: rows.
+        open_size: of other open dimensions.
+        axis: of the rows.
+    """
     shape = [open_size if size == DYNAMIC else size for size in value.shape]
-    if value.shape[0] == DYNAMIC:
-        shape[0] = batch
+    if value.shape[axis] == DYNAMIC:
+        shape[axis] = batch
     random = np.random.default_rng(0)
     if value.datatype in FLOATS:
         floats: Array = random.random(shape).astype(NUMPY_OF[value.datatype])

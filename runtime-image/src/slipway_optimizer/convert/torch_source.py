@@ -6,11 +6,13 @@ external data, with the batch open, and compared with the module itself.
 
 import contextlib
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from slipway.api.v1alpha1.model import ModelInput
@@ -25,6 +27,7 @@ from slipway_optimizer.failures import Refused
 
 _OPSET: Final = 18
 _WHAT: Final = "module"
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +45,10 @@ class Opened:
     scripted: bool = False
     outputs: tuple[str, ...] = ()
 
+    def axis(self, value: ModelInput) -> int:
+        """Of an input's rows."""
+        return inputs.batch_axis(value, self.inputs)
+
 
 def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
     """Write the ONNX equivalent of a PyTorch model.
@@ -54,13 +61,8 @@ def convert(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
     if found.kind is Kind.PT2 and order.loader is None:
         return _exported_program(found, target, order)
     opened = _open(found, order)
-    names = write(opened, target)
-
-    def ask(rows: Arrays) -> Arrays:
-        tensors = [torch.from_numpy(rows[value.name]) for value in opened.inputs]
-        return dict(zip(names, _arrays(opened.module(*tensors)), strict=True))
-
-    return Conversion(hold_to_source(target, ask, dataset=order.dataset, what=_WHAT))
+    write(opened, target)
+    return _held(target, opened.module, tuple(value.name for value in opened.inputs), order)
 
 
 def _exported_program(found: Sniffed, target: Path, order: ConvertOrder) -> Conversion:
@@ -78,14 +80,25 @@ def _exported_program(found: Sniffed, target: Path, order: ConvertOrder) -> Conv
                 program, (), target, dynamo=True, external_data=False, verbose=False
             )
         )
-    asked, given = _name(target)
-    module = program.module(check_guards=False)
+    asked, _ = _name(target)
+    return _held(target, program.module(check_guards=False), asked, order)
+
+
+def _held(target: Path, module: Any, asked: tuple[str, ...], order: ConvertOrder) -> Conversion:
+    """The batch first everywhere, as it is served, and the answers held to the module's."""
+    model = graph.load(target)
+    axes, given = adapt.batch_axes(model), [value.name for value in model.graph.output]
+    notes = adapt.batch_first(model)
+    if notes:
+        graph.save(model, target)
 
     def ask(rows: Arrays) -> Arrays:
-        tensors = [torch.from_numpy(rows[name]) for name in asked]
-        return dict(zip(given, _arrays(module(*tensors)), strict=True))
+        tensors = [torch.from_numpy(rows[name]).movedim(0, axes.get(name, 0)) for name in asked]
+        answers = dict(zip(given, _arrays(module(*tensors)), strict=True))
+        return {name: np.moveaxis(a, axes.get(name, 0), 0) for name, a in answers.items()}
 
-    return Conversion(hold_to_source(target, ask, dataset=order.dataset, what=_WHAT))
+    figures = hold_to_source(target, ask, dataset=order.dataset, what=_WHAT)
+    return Conversion(figures, notes=tuple(notes))
 
 
 def _open(found: Sniffed, order: ConvertOrder) -> Opened:
@@ -187,7 +200,9 @@ def write(opened: Opened, target: Path) -> tuple[str, ...]:
     for attempt in attempts:
         for size in inputs.sizes(opened.inputs):
             given = tuple(
-                torch.from_numpy(inputs.example(value, batch=2, open_size=size))
+                torch.from_numpy(
+                    inputs.example(value, batch=2, open_size=size, axis=opened.axis(value))
+                )
                 for value in opened.inputs
             )
             try:
@@ -231,12 +246,12 @@ def _takes_any(module: Any) -> bool:
 def _script(opened: Opened, given: tuple[Any, ...], target: Path) -> None:
     names = [value.name for value in opened.inputs]
     axes = {
-        value.name: {axis: f"{'batch' if axis == 0 else f'{value.name}_{axis}'}"
+        value.name: {axis: "batch" if axis == opened.axis(value) else f"{value.name}_{axis}"
                      for axis, size in enumerate(value.shape) if size == -1}
         for value in opened.inputs
     }  # fmt: skip
-    count = len(_arrays(opened.module(*given)))
-    outputs = [f"output_{number}" for number in range(count)]
+    rows = _output_axes(opened, given)
+    outputs = [f"output_{number}" for number in range(len(rows))]
     torch.onnx.export(
         opened.module,
         given,
@@ -245,8 +260,22 @@ def _script(opened: Opened, given: tuple[Any, ...], target: Path) -> None:
         opset_version=_OPSET,
         input_names=names,
         output_names=outputs,
-        dynamic_axes=axes | {name: {0: "batch"} for name in outputs},
+        dynamic_axes=axes | {n: {axis: "batch"} for n, axis in zip(outputs, rows, strict=True)},
     )
+
+
+def _output_axes(opened: Opened, given: tuple[Any, ...]) -> list[int]:
+    """Where each output has its rows: first, or where it grows with every input's."""
+    once = [array.shape for array in _arrays(opened.module(*given))]
+    places = [opened.axis(value) for value in opened.inputs]
+    if not any(places):
+        return [0] * len(once)
+    more = [torch.cat([v, v], axis) for v, axis in zip(given, places, strict=True)]
+    twice = [array.shape for array in _arrays(opened.module(*more))]
+    return [
+        next((axis for axis, (a, b) in enumerate(zip(one, two, strict=True)) if b == 2 * a), 0)
+        for one, two in zip(once, twice, strict=True)
+    ]
 
 
 def _name(target: Path, outputs: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -289,6 +318,9 @@ def _failing(what: str) -> Any:
         ) from error
 
 
-def _words(error: Exception | None) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def _words(error: BaseException | None) -> str:
+    """The first line of what began it: exporters wrap it in pages of advice."""
+    while error is not None and error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]

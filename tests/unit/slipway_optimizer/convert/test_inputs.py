@@ -9,7 +9,13 @@ import pytest
 from slipway.api.v1alpha1.model import InputDatatype, ModelFormatName, ModelInput
 from slipway_optimizer.arrays import save_npz
 from slipway_optimizer.convert.compare import difference
-from slipway_optimizer.convert.inputs import example, known, required_arguments, sizes
+from slipway_optimizer.convert.inputs import (
+    batch_axis,
+    example,
+    known,
+    required_arguments,
+    sizes,
+)
 from slipway_optimizer.convert.order import ConvertOrder
 from slipway_optimizer.failures import Refused
 
@@ -47,6 +53,24 @@ def test_an_example_has_the_declared_type_and_sizes() -> None:
     assert found.shape == (2, 16, 3)
     assert found.dtype == np.int64
     assert example(ModelInput(name="x", shape=(1, 4)), batch=2, open_size=16).shape == (1, 4)
+
+
+def test_a_state_has_its_rows_where_it_is_open() -> None:
+    rows, state = ModelInput(name="x", shape=(-1, 9, 8)), ModelInput(name="h", shape=(2, -1, 16))
+    axes = [batch_axis(value, (rows, state)) for value in (rows, state)]
+    assert axes == [0, 1]
+    assert example(state, batch=3, open_size=7, axis=1).shape == (2, 3, 16)
+
+
+@pytest.mark.parametrize("shape", [(1, -1), (4, -1, -1), (3, 224)])
+def test_what_may_be_a_length_is_no_batch(shape: tuple[int, ...]) -> None:
+    one, rows = ModelInput(name="x", shape=shape), ModelInput(name="y", shape=(-1, 3))
+    assert batch_axis(one, (one, rows)) == 0
+
+
+def test_without_another_input_s_batch_an_open_dimension_is_a_length() -> None:
+    alone = ModelInput(name="x", shape=(9, -1, 8))
+    assert batch_axis(alone, (alone,)) == 0
 
 
 def test_more_sizes_are_tried_only_where_one_is_open_inside() -> None:
