@@ -34,6 +34,7 @@ MIN_SHARE: Final = 0.03  # of time or of weights: below it INT8 changes nothing 
 _MIXED_SHARE: Final = 0.2  # of time, both of Conv and of MatMul: below it a hybrid is its neighbour
 _MOSTLY: Final = 0.5  # of time: above it convolutions decide
 _HALF_BITS: Final = 16
+_FOR_INT8: Final = ("residual", "attention")  # rewrites that gain little or nothing in fp32
 _OF_A_STUDENT: Final = 100  # epochs at most: it has the most to learn, and the budget ends it
 _RUN_TIME: Final = (QuantizationMode.DYNAMIC, QuantizationMode.HYBRID)
 _CALIBRATED: Final = (QuantizationMode.STATIC, QuantizationMode.HYBRID)
@@ -322,7 +323,7 @@ def _int8_recipes(
     profile: Profile, calibration_rows: int, *, vnni: bool
 ) -> tuple[tuple[Recipe, ...], list[str]]:
     recipes, notes = [], []
-    if any(not rewrite.endswith("residual") for rewrite in profile.fused):  # that one is for INT8
+    if any(not rewrite.endswith(_FOR_INT8) for rewrite in profile.fused):
         recipes.append(Recipe(name="fp32-fused", fused=profile.fused))
     matmul = max(profile.matmul_time, profile.matmul_weights)
     conv = max(profile.conv_time, profile.conv_weights)

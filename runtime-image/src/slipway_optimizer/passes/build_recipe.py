@@ -13,6 +13,7 @@ from slipway_optimizer.arrays import load_npz
 from slipway_optimizer.datasets import MAX_BYTES
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.graph import load_outline
+from slipway_optimizer.passes.unused import sort_nodes
 from slipway_optimizer.passes.weights import TensorError, int8_errors
 from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.training.order import TrainOrder
@@ -60,6 +61,7 @@ def build(recipe: Recipe, source: Path, target: Path, rows: Rows) -> Made:
                 source = scratch.trained
             errors = learnt + _build(recipe, source, target, scratch)
             if recipe.quantization in _INT8:
+                _put_in_order(target)
                 outside.pack(target)
                 operators = recipe.operators or _OPERATORS
                 errors += int8_errors(onnx.load_model(source), operators, recipe.exclude)
@@ -76,6 +78,14 @@ def build(recipe: Recipe, source: Path, target: Path, rows: Rows) -> Made:
     ):
         raise Refused("NothingToQuantize", f"{recipe.text} found no operator with fixed weights")
     return Made(errors, notes)
+
+
+def _put_in_order(target: Path) -> None:
+    """Quantisers sort nodes, and forget what graphs inside nodes read."""
+    model = load_outline(target)
+    if any(attribute.HasField("g") for node in model.graph.node for attribute in node.attribute):
+        sort_nodes(model.graph)
+        target.write_bytes(model.SerializeToString())
 
 
 def _train(

@@ -5,13 +5,12 @@
 * ``residual``: the sum before a layer normalisation is written as ``Sum``: ONNX Runtime then does
   not fuse both into SkipLayerNormalization, which is slower than the two (a fifth of the time of
   MiniLM in INT8).
+* ``attention``: scores, mask, softmax and mix become ``MultiHeadAttention``.
 
 All are matched by what is computed, not by how an exporter happened to write it, and all answer
 as before for every input. The caller still compares.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -20,10 +19,10 @@ from numpy.polynomial import polynomial
 from onnx import TensorProto, helper, numpy_helper
 
 from slipway_optimizer.arrays import Array
+from slipway_optimizer.passes.attention import fuse_attention
+from slipway_optimizer.passes.dataflow import DEPTH, Dataflow, Polynomial, coefficients
 from slipway_optimizer.passes.unused import drop_unused
 
-Polynomial = tuple[float, ...]  # coefficients, lowest power first
-_DEPTH: Final = 8
 _GELU_INNER: Final = (0.0, 0.7978845608, 0.0, 0.0356774081)  # sqrt(2/pi) (x + 0.044715 x^3)
 _HALF_X: Final = (0.0, 0.5)
 _CLOSE: Final = 1e-4
@@ -35,86 +34,12 @@ def fuse(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, int]]:
     copy = onnx.shape_inference.infer_shapes(model)
     found = {"gelu": _fuse_gelus(copy), "lookup": _fuse_lookups(copy)}
     found["residual"] = _keep_residuals(copy)
+    found["attention"] = fuse_attention(copy)
     if any(found.values()):
         drop_unused(copy.graph)
         if found["gelu"] and not any(o.domain == "com.microsoft" for o in copy.opset_import):
             copy.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     return copy, found
-
-
-@dataclass(slots=True)
-class _Graph:
-    """Who makes and who reads each tensor, and small constants."""
-
-    graph: onnx.GraphProto
-    makers: dict[str, onnx.NodeProto] = field(default_factory=dict)
-    readers: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
-    held: dict[str, onnx.TensorProto] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.held = {tensor.name: tensor for tensor in self.graph.initializer}
-        for node in self.graph.node:
-            self.makers.update(dict.fromkeys(node.output, node))
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-
-    def constant(self, name: str) -> Array | None:
-        """The value of an initialiser."""
-        tensor = self.held.get(name)
-        if tensor is None or tensor.external_data:
-            return None
-        return numpy_helper.to_array(tensor)
-
-    def scalar(self, name: str) -> float | None:
-        """The value of an initialiser with one number."""
-        tensor = self.held.get(name)
-        if tensor is None or tensor.external_data or int(np.prod(tensor.dims)) != 1:
-            return None
-        return float(numpy_helper.to_array(tensor).reshape(()))
-
-    def polynomial(self, name: str, variable: str, depth: int = _DEPTH) -> Polynomial | None:
-        """``name`` as a polynomial of ``variable``, if it is one."""
-        if name == variable:
-            return (0.0, 1.0)
-        if (value := self.scalar(name)) is not None:
-            return (value,)
-        node = self.makers.get(name)
-        if node is None or depth == 0 or node.op_type not in ("Add", "Sub", "Mul", "Pow"):
-            return None
-        left = self.polynomial(node.input[0], variable, depth - 1)
-        right = self.polynomial(node.input[1], variable, depth - 1)
-        return None if left is None or right is None else _combine(node.op_type, left, right)
-
-    def ancestors(self, name: str) -> Iterator[str]:
-        """Tensors from which ``name`` is made by arithmetic, nearest first."""
-        seen, waiting = {name}, [(name, 0)]
-        for current, depth in waiting:
-            yield current
-            node = self.makers.get(current)
-            if node is None or depth == _DEPTH or node.op_type not in ("Add", "Sub", "Mul", "Pow"):
-                continue
-            fresh = [n for n in node.input if n not in seen and n not in self.held]
-            seen.update(fresh)
-            waiting += [(n, depth + 1) for n in fresh]
-
-
-def _combine(operation: str, left: Polynomial, right: Polynomial) -> Polynomial | None:
-    match operation:
-        case "Add":
-            return _tuple(polynomial.polyadd(left, right))
-        case "Sub":
-            return _tuple(polynomial.polysub(left, right))
-        case "Mul":
-            return _tuple(polynomial.polymul(left, right))
-        case _:  # Pow, by a small whole number
-            power = right[0] if len(right) == 1 else -1.0
-            if power not in (1.0, 2.0, 3.0):
-                return None
-            return _tuple(polynomial.polypow(left, int(power)))
-
-
-def _tuple(coefficients: Array) -> Polynomial:
-    return tuple(float(value) for value in coefficients)
 
 
 def _equal(one: Polynomial, other: Polynomial) -> bool:
@@ -124,7 +49,7 @@ def _equal(one: Polynomial, other: Polynomial) -> bool:
 
 
 def _keep_residuals(model: onnx.ModelProto) -> int:
-    graph = _Graph(model.graph)
+    graph = Dataflow(model.graph)
     count = 0
     for node in model.graph.node:
         if node.op_type != "Add" or any(name in graph.held for name in node.input):
@@ -140,7 +65,7 @@ def _keep_residuals(model: onnx.ModelProto) -> int:
 def _fuse_gelus(model: onnx.ModelProto) -> int:
     count = 0
     for tanh in [node for node in model.graph.node if node.op_type == "Tanh"]:
-        graph = _Graph(model.graph)
+        graph = Dataflow(model.graph)
         variable = _gelu_variable(graph, tanh)
         end = None if variable is None else _gelu_end(graph, tanh.output[0], variable)
         if variable is None or end is None:
@@ -157,7 +82,7 @@ def _fuse_gelus(model: onnx.ModelProto) -> int:
     return count
 
 
-def _gelu_variable(graph: _Graph, tanh: onnx.NodeProto) -> str | None:
+def _gelu_variable(graph: Dataflow, tanh: onnx.NodeProto) -> str | None:
     for name in graph.ancestors(tanh.input[0]):
         inner = graph.polynomial(tanh.input[0], name)
         if inner is not None and _equal(inner, _GELU_INNER):
@@ -165,12 +90,12 @@ def _gelu_variable(graph: _Graph, tanh: onnx.NodeProto) -> str | None:
     return None
 
 
-def _gelu_end(graph: _Graph, start: str, variable: str) -> onnx.NodeProto | None:
+def _gelu_end(graph: Dataflow, start: str, variable: str) -> onnx.NodeProto | None:
     """The node after which ``a + b tanh`` has become ``x/2 + x/2 tanh``."""
     name = start
     plain: Polynomial = (0.0,)
     times: Polynomial = (1.0,)
-    for _ in range(_DEPTH):
+    for _ in range(DEPTH):
         readers = graph.readers.get(name, [])
         if len(readers) != 1 or readers[0].op_type not in ("Add", "Mul"):
             return None
@@ -180,10 +105,10 @@ def _gelu_end(graph: _Graph, start: str, variable: str) -> onnx.NodeProto | None
         if factor is None:
             return None
         if node.op_type == "Add":
-            plain = _tuple(polynomial.polyadd(plain, factor))
+            plain = coefficients(polynomial.polyadd(plain, factor))
         else:
-            plain = _tuple(polynomial.polymul(plain, factor))
-            times = _tuple(polynomial.polymul(times, factor))
+            plain = coefficients(polynomial.polymul(plain, factor))
+            times = coefficients(polynomial.polymul(times, factor))
         name = node.output[0]
         if _equal(plain, _HALF_X) and _equal(times, _HALF_X):
             return node
@@ -193,7 +118,7 @@ def _gelu_end(graph: _Graph, start: str, variable: str) -> onnx.NodeProto | None
 def _fuse_lookups(model: onnx.ModelProto) -> int:
     count = 0
     for product in [node for node in model.graph.node if node.op_type == "MatMul"]:
-        graph = _Graph(model.graph)
+        graph = Dataflow(model.graph)
         match = _one_hot(graph, product)
         if match is None:
             continue
@@ -204,7 +129,7 @@ def _fuse_lookups(model: onnx.ModelProto) -> int:
     return count
 
 
-def _one_hot(graph: _Graph, product: onnx.NodeProto) -> tuple[str, Array] | None:
+def _one_hot(graph: Dataflow, product: onnx.NodeProto) -> tuple[str, Array] | None:
     """Ids, one in the last dimension, and weights [n, m] of ``(ids == [0..n-1]) @ weights``."""
     weights, cast = graph.constant(product.input[1]), graph.makers.get(product.input[0])
     if weights is None or weights.ndim != 2 or cast is None or cast.op_type != "Cast":
@@ -222,7 +147,7 @@ def _one_hot(graph: _Graph, product: onnx.NodeProto) -> tuple[str, Array] | None
     return None
 
 
-def _one_in_last(graph: _Graph, name: str, numbers: Array) -> bool:
+def _one_in_last(graph: Dataflow, name: str, numbers: Array) -> bool:
     """Whether the last dimension holds one value, perhaps in copies."""
     node = graph.makers.get(name)
     if node is None:

@@ -1,4 +1,4 @@
-"""Takes away what a rewrite left without readers."""
+"""Takes away what a rewrite left without readers, and puts the rest in order."""
 
 from collections.abc import Iterator
 
@@ -20,6 +20,30 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     graph.value_info.extend(infos)
     graph.node.extend(reversed(kept))
     graph.initializer.extend(held)
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put each node behind those that it reads, also from graphs inside it, else as they stand.
+
+    ONNX Runtime's quantisers forget what such graphs read.
+    """
+    makers = {name: n for n, node in enumerate(graph.node) for name in node.output if name}
+    needs = [
+        {makers[name] for name in (*node.input, *_read_by_bodies(node)) if name in makers} - {n}
+        for n, node in enumerate(graph.node)
+    ]
+    ready, order, done = list(range(len(needs)))[::-1], [], set[int]()
+    while ready:
+        if ready[-1] in done:
+            ready.pop()
+        elif missing := sorted(needs[ready[-1]] - done, reverse=True):
+            ready += missing
+        else:
+            done.add(ready[-1])
+            order.append(graph.node[ready.pop()])
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _has_body(node: onnx.NodeProto) -> bool:

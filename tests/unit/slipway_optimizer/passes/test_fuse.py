@@ -99,7 +99,7 @@ def test_gelu_is_found_by_what_it_computes(nodes: Any) -> None:
 def test_another_formula_is_left_alone(changed: dict[str, float]) -> None:
     model = gelu_model(jax_gelu(), **changed)
     fused, found = fuse(model)
-    assert found == {"gelu": 0, "lookup": 0, "residual": 0}
+    assert found == {"gelu": 0, "lookup": 0, "residual": 0, "attention": 0}
     assert operators(fused) == operators(model)
 
 
@@ -139,7 +139,7 @@ def test_a_one_hot_product_becomes_a_lookup_also_for_ids_outside() -> None:
 
 def test_numbers_that_do_not_count_up_are_left_alone() -> None:
     model = lookup_model(np.array([0, 2, 1]), shape=[-1, 5, 1])
-    assert fuse(model)[1] == {"gelu": 0, "lookup": 0, "residual": 0}
+    assert fuse(model)[1] == {"gelu": 0, "lookup": 0, "residual": 0, "attention": 0}
 
 
 def normalised_sum(*, written_out: bool) -> onnx.ModelProto:
@@ -168,7 +168,7 @@ def normalised_sum(*, written_out: bool) -> onnx.ModelProto:
 def test_the_sum_before_a_normalisation_stays_apart(written_out: bool) -> None:
     model = normalised_sum(written_out=written_out)
     fused, found = fuse(model)
-    assert found == {"gelu": 0, "lookup": 0, "residual": 1}
+    assert found == {"gelu": 0, "lookup": 0, "residual": 1, "attention": 0}
     assert [n.op_type for n in fused.graph.node][1] == "Sum"
     assert [o.domain for o in fused.opset_import] == [""]
     rows = {"x": np.random.default_rng(1).normal(size=(2, 3, 4)).astype(np.float32)}
