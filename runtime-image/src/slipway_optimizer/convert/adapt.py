@@ -14,6 +14,9 @@ from onnx import helper, numpy_helper
 
 _BATCH: Final = "batch"
 _PLAIN_OPSET: Final = 13  # for a model of ai.onnx.ml's operators alone
+_RESIZE_INPUTS: Final = 4  # with sizes
+_PICTURE: Final = 3  # [batch, channels, length], and longer
+_Sizes = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 _LOCALE: Final = "C.UTF-8"  # glibc has it built in; en_US, the operator's default, it has not
 
 
@@ -198,7 +201,7 @@ def answers_rows(model: onnx.ModelProto, size: int) -> bool:
 
 
 def open_batch(model: onnx.ModelProto, size: int) -> None:
-    """Declare the first dimension open, and free reshapes that name its size.
+    """Declare the first dimension open, and free reshapes and enlargements that name its size.
 
     Whether answers stay equal is for the caller to find out.
     """
@@ -219,11 +222,37 @@ def open_batch(model: onnx.ModelProto, size: int) -> None:
         name = f"slipway_open_shape_{number}"
         model.graph.initializer.append(numpy_helper.from_array(shape, name))
         node.input[1] = name
+    resizes = {
+        node.output[0]: _constant(node.input[-1], held, made)
+        for node in model.graph.node
+        if node.op_type == "Resize" and len(node.input) == _RESIZE_INPUTS
+    }
+    for output, sizes in resizes.items():
+        if sizes is not None and len(sizes) >= _PICTURE and sizes[0] == size:
+            _open_sizes(model.graph, output, sizes[1:])
+
+
+def _open_sizes(graph: onnx.GraphProto, output: str, rest: _Sizes) -> None:
+    """Have the Resize that makes ``output`` answer as many rows as it is given."""
+    nodes = list(graph.node)
+    place = next(place for place, node in enumerate(nodes) if output in node.output)
+    dims, rows, first, others, sizes = (f"{output}_open_{number}" for number in range(5))
+    for name, value in ((first, np.zeros(1, np.int64)), (others, rest)):
+        graph.initializer.append(numpy_helper.from_array(value, name))
+    added = [
+        helper.make_node("Shape", [nodes[place].input[0]], [dims], name=dims),
+        helper.make_node("Gather", [dims, first], [rows], name=rows),
+        helper.make_node("Concat", [rows, others], [sizes], name=sizes, axis=0),
+    ]
+    nodes[place].input[-1] = sizes
+    nodes[place:place] = added
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _constant(
     name: str, held: dict[str, onnx.TensorProto], made: dict[str, onnx.NodeProto]
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None":
+) -> _Sizes | None:
     if name in held:
         return numpy_helper.to_array(held[name]).astype(np.int64)
     if name in made and made[name].attribute[0].HasField("t"):

@@ -14,7 +14,7 @@ from slipway_optimizer.convert.onnx_source import convert
 from slipway_optimizer.convert.order import Conversion
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.session import Model
-from tests.support.small_models import classifier, model_of, save
+from tests.support.small_models import classifier, enlarging, model_of, save
 
 FLOAT = TensorProto.FLOAT
 
@@ -65,6 +65,24 @@ def test_a_fixed_batch_is_opened(size: int, tmp_path: Path) -> None:
     assert shapes(tmp_path / "out.onnx") == {"x": (-1, 4), "y": (-1, 4)}
     rows = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
     assert answers(tmp_path / "out.onnx", x=rows)["y"].tolist() == np.maximum(rows, 0).tolist()
+
+
+@pytest.mark.parametrize("side", [16, 11, 4], ids=["twice", "odd", "half"])
+@pytest.mark.parametrize("size", [1, 4])
+def test_an_enlargement_that_names_the_batch_is_opened(
+    side: int, size: int, tmp_path: Path
+) -> None:
+    resize = helper.make_node("Resize", ["c", "", "", "to"], ["r"], mode="linear")
+    model = enlarging(resize, opset=17, batch=size, to=np.array([size, 16, side, side]))
+    before = save(tmp_path / "before.onnx", model)
+
+    found = taken(tmp_path, model)
+
+    assert found.figures["opened_batch"] == size
+    rows = np.random.default_rng(0).normal(size=(size * 3, 3, 8, 8)).astype(np.float32)
+    apart = [answers(before, x=rows[n : n + size])["y"] for n in range(0, len(rows), size)]
+    together = answers(tmp_path / "out.onnx", x=rows)["y"]
+    np.testing.assert_allclose(together, np.concatenate(apart), rtol=1e-4, atol=1e-5)
 
 
 def mixing(size: int) -> onnx.ModelProto:
