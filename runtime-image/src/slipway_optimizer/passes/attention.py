@@ -164,9 +164,17 @@ def _sizes(flow: Dataflow, types: _Types, name: str) -> tuple[int, int] | None:
     if shape is None or shape.op_type != "Concat" or len(shape.input) != len(_SAME):
         return None
     parts = [flow.scalar(part) for part in shape.input[2:]]
-    if parts[0] is None or parts[1] is None or min(parts[0], parts[1]) < 1:
+    if parts[0] is None or parts[1] is None or parts[1] < 1:
         return None
-    return int(parts[0]), int(parts[1])
+    if parts[0] == -1:  # as many as fit
+        parts[0] = _width(types, split.input[0]) // parts[1]
+    return (int(parts[0]), int(parts[1])) if parts[0] >= 1 else None
+
+
+def _width(types: _Types, name: str) -> int:
+    """The last dimension of a tensor, 0 if it is not known."""
+    dims = types[name].shape.dim if name in types else ()
+    return int(dims[-1].dim_value) if dims else 0
 
 
 def _permutation(node: onnx.NodeProto) -> tuple[int, ...]:

@@ -55,12 +55,12 @@ def written_like_bert() -> Nodes:
     ]
 
 
-def written_like_torch() -> Nodes:
+def written_like_torch(count: str = "heads") -> Nodes:
     """Queries and keys are scaled before; shapes are put together; the mask comes first."""
     return [
         node("Shape", ["x"], ["n"], start=0, end=1),
         node("Shape", ["x"], ["s"], start=1, end=2),
-        node("Concat", ["n", "s", "heads", "size"], ["shape"], axis=0),
+        node("Concat", ["n", "s", count, "size"], ["shape"], axis=0),
         *heads("q", perm=BY_HEAD, shape="shape"),
         *heads("k", perm=BY_HEAD_TURNED, shape="shape"),
         *heads("v", perm=BY_HEAD, shape="shape"),
@@ -96,6 +96,7 @@ def model(nodes: Nodes, *, mask: tuple[Any, ...] = ("n", 1, 1, "t")) -> onnx.Mod
         split=np.array([0, 0, HEADS, SIZE]),
         join=np.array([0, 0, WIDTH]),
         heads=np.array([HEADS]),
+        fitting=np.array([-1]),
         size=np.array([SIZE]),
         root=np.array(np.sqrt(SIZE), np.float32),
         quarter=np.array(1 / SIZE, np.float32),
@@ -133,7 +134,12 @@ def masks() -> dict[str, NDArray[np.float32]]:
 
 @pytest.mark.parametrize("hidden", masks())
 @pytest.mark.parametrize(
-    "nodes", [written_like_bert(), written_like_torch()], ids=["bert", "torch"]
+    "nodes",
+    [
+        pytest.param(written_like_bert(), id="bert"),
+        pytest.param(written_like_torch(), id="torch"),
+        pytest.param(written_like_torch("fitting"), id="as many heads as fit"),
+    ],
 )
 def test_attention_answers_as_before_with_any_mask(nodes: Nodes, hidden: str) -> None:
     source = model(nodes, mask=("n", "h", "q", "t"))
