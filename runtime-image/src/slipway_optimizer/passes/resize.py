@@ -7,7 +7,6 @@ ways lose that: onnx's upgrade of ``Upsample``, and sizes that are computed from
 
 from typing import Final
 
-import numpy as np
 import onnx
 from onnx import helper
 
@@ -33,7 +32,7 @@ def as_upsample_meant(model: onnx.ModelProto) -> None:
 
 
 def by_scales(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write sizes that are fixed, as are their input's, as scales; the model is changed.
+    """Write sizes that are a whole multiple of their input's as scales; the model is changed.
 
     Args:
         model: its batch may be open.
@@ -90,16 +89,17 @@ def _outline(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _scales(before: list[int] | None, after: list[int] | None) -> list[float] | None:
-    """Of a picture whose batch and channels stay; ``None`` if none give exactly these sizes."""
+    """Of a picture that grows by whole factors; its batch and channels stay.
+
+    Fractions stay sizes: the blocked layout does not take them, and exports need the sizes.
+    """
     if before is None or after is None or not len(before) == len(after) == _PICTURE:
         return None
     if before[1] != after[1] or 0 in before[1:] or 0 in after[1:]:
         return None
-    old, new = np.array(before[2:], np.float32), np.array(after[2:], np.float32)
-    scales = new / old  # in float32 and rounded down, as ONNX Runtime reckons
-    if (np.floor(old * scales) != new).any():
+    if any(new % old for old, new in zip(before[2:], after[2:], strict=True)):
         return None
-    return [1.0, 1.0, *scales.tolist()]
+    return [1.0, 1.0, float(after[2] // before[2]), float(after[3] // before[3])]
 
 
 def _set(node: onnx.NodeProto, name: str, value: str) -> None:
