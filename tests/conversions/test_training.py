@@ -133,7 +133,7 @@ def test_a_student_learns_from_rows_without_labels(
 
 def test_a_sweep_ends_when_the_score_is_reached(build: Run, teacher: Path, tmp_path: Path) -> None:
     made = build(teacher, tmp_path / "student.onnx", labelled=0,
-                 distillation={"lambdas": ["0.1"], "targetScore": "0.5"},
+                 distillation={"width": "0.25", "lambdas": ["0.1"], "targetScore": "0.5"},
                  training={"epochs": 3})  # fmt: skip
     assert made.reason is None
     words = "lambda 0.1 is taken: the target score 0.5 is reached"
@@ -150,6 +150,17 @@ def test_a_student_is_narrowed_until_it_is_measured_to_be_fast_enough(
                  training={"epochs": 1})  # fmt: skip
     assert made.reason is None
     assert made.notes[2].startswith("no narrower student has 0.01x latency: ")
+    assert max(widths(tmp_path / "student.onnx").values()) <= 16
+
+
+def test_a_student_of_no_width_in_particular_is_aimed_at_a_latency(
+    build: Run, teacher: Path, tmp_path: Path
+) -> None:
+    """How narrow it comes out is for the machine to say."""
+    made = build(teacher, tmp_path / "student.onnx", labelled=600,
+                 distillation={"lambdas": ["0.1"]}, training={"epochs": 1})  # fmt: skip
+    assert made.reason is None
+    assert " 0.4x latency: at most " in made.notes[2]
     assert max(widths(tmp_path / "student.onnx").values()) <= 16
 
 
