@@ -319,7 +319,7 @@ def _settle_garbage() -> None:
     """Requests make no cycles, so look for some rarely, and never among what start-up made.
 
     There was no collection until now (``__main__``) and there is none here: a walk over all modules
-    takes a tenth of the start and finds some hundred objects. With the default thresholds every few
+    takes some 30 ms and finds a few hundred objects. With the default thresholds every few
     dozen requests pay for a collection, and now and then one waits for such a walk.
     """
     gc.freeze()
