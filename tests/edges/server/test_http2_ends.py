@@ -1,16 +1,19 @@
 """Connections end and no call is lost: not one that was under way, not one that runs."""
 
 import asyncio
+import gc
 import random
 
 import grpc
 import grpc.aio
 
 from slipway_server.transport.h2 import frames
-from slipway_server.transport.h2.connection import DRAIN_PING
+from slipway_server.transport.h2.connection import DRAIN_PING, Connection
+from slipway_server.transport.h2.protocol import RpcConnection
 from slipway_server.transport.rpc import GrpcLimits
 from tests.support import h2
 from tests.support.rpc import HOST, Client, Running, connected, serving
+from tests.support.waiting import until
 
 WAIT = h2.call_fields(b"/t.T/Wait")
 ACK = frames.ping(DRAIN_PING, ack=True)
@@ -184,3 +187,21 @@ async def test_grpcio_loses_no_call_and_makes_none_twice_over_many_ends() -> Non
         for channel in channels:
             await channel.close()
         assert done == running.service.counted
+
+
+async def test_a_lost_connection_is_gone_without_a_collection_of_garbage() -> None:
+    def left() -> list[object]:
+        kinds = (RpcConnection, Connection)
+        return [each for each in gc.get_objects() if isinstance(each, kinds)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving() as running:
+            async with connected(running.port) as client:
+                client.send(h2.call(1), h2.call(3, fields=WAIT), h2.headers(5))
+                await client.answer(1)
+                assert len(left()) == 2
+            await until(lambda: not left())
+    finally:
+        gc.enable()

@@ -20,14 +20,14 @@ from slipway_server.transport import answer
 from slipway_server.transport.body import LARGE, Body, BodyRefused, Bytes, plain_left
 from slipway_server.transport.exchange import Exchange, Owner
 from slipway_server.transport.head import Head, too_long
-from slipway_server.transport.repeats import Known
+from slipway_server.transport.repeats import END, Known
 
 _LOG = logging.getLogger("slipway_server.http")
 _MAX_PIPELINED: Final = 16
 _LINGER_SECONDS: Final = 2.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_END: Final = b"\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
+_GONE: Final = httptools.HttpRequestParser(object())
 
 
 class Connection(asyncio.Protocol):
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._server.connections.discard(self)
         self._server.buffered -= self._held
-        self._held, self._body = 0, Body(0)  # bytes go now, the cycle with the parser later
+        self._held, self._parser = 0, _GONE  # a parser knows its connection: a cycle
         self._waiting.clear()
         current, self._current = self._current, None
         if current is not None and current.abandoned is not None:
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
             return  # the answer is on its way; the rest is read only so that it can arrive
         if self._to_come:
             self._take_plain(memoryview(data))
-        elif len(data) > self._plain and not self._partial and (end := data.find(_END) + 4) > 3:
+        elif len(data) > self._plain and not self._partial and (end := data.find(END) + 4) > 3:
             self._parse(data[:end])
             if self._to_come:
                 self._take_plain(memoryview(data)[end:])

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from slipway_server.transport.exchange import Exchange
 from slipway_server.transport.head import Head
 
-_END: Final = b"\r\n\r\n"
+END: Final = b"\r\n\r\n"
 _KEPT: Final = 256
 _LARGEST: Final = 2048  # bytes of a head
 
@@ -30,7 +30,7 @@ class KnownHeads:
 
     def find(self, data: bytes) -> tuple[Known, bytes] | None:
         """The head and the body, if ``data`` is exactly one request with a known head."""
-        end = data.find(_END) + 4
+        end = data.find(END) + 4
         known = self._known.get(data[:end])
         if known is None or len(data) - end != known.length:
             return None
@@ -46,7 +46,7 @@ class KnownHeads:
             data: received at once, from the first byte of a request on.
             exchange: what the parser made of its first request.
         """
-        head, end = exchange.head, data.find(_END) + 4
+        head, end = exchange.head, data.find(END) + 4
         plain = not (head.chunked or head.coding or head.expects or head.upgrade or head.parent)
         if (
             plain

@@ -107,3 +107,18 @@ class Wire(Protocol):
 
     def flush_now(self) -> None:
         """The same at once, where no other call waits: then nothing is to come with it."""
+
+
+class Gone:
+    """The wire of a connection that has ended. Implements ``Wire``."""
+
+    leaving = False
+
+    def announce(self) -> None:
+        """See ``Wire.announce``."""
+
+    def flush_soon(self) -> None:
+        """See ``Wire.flush_soon``."""
+
+    def flush_now(self) -> None:
+        """See ``Wire.flush_now``."""

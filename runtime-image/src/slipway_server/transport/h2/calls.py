@@ -5,7 +5,7 @@ import logging
 from typing import Final
 
 from slipway_server.transport.h2 import heads, messages
-from slipway_server.transport.h2.call import Call, Owner, Waiting, Wire
+from slipway_server.transport.h2.call import Call, Gone, Owner, Waiting, Wire
 from slipway_server.transport.h2.frames import Code
 from slipway_server.transport.h2.heads import Head, NotGrpc, Refusal
 from slipway_server.transport.h2.messages import MessageReader
@@ -16,6 +16,7 @@ _LOG = logging.getLogger("slipway_server.grpc")
 _MAX_WAITING: Final = 16  # messages of one streaming call
 _MAX_WATCHES: Final = 16  # of one connection: they are there for as long as it is
 _SHARE: Final = 4  # one connection may hold this part of what all may hold
+_GONE: Final = Gone()
 _BUG: Final = "internal error: see the server's log"
 
 
@@ -28,7 +29,7 @@ class Calls:
         self.requests = 0
         self._owner = owner
         self._sender = sender
-        self._wire = wire
+        self._wire: Wire = wire
         self._loop = loop
         self._deferred = owner.methods.deferred
         self._unary = owner.methods.unary
@@ -372,6 +373,7 @@ class Calls:
 
     def close(self) -> None:
         """The connection is gone: nobody waits for these answers."""
+        self._wire = _GONE  # it knows its calls: a cycle
         for stream in tuple(self._sender.streams.values()):
             self._sender.forget(stream, by_us=True)
             self.on_reset(stream)

@@ -103,6 +103,7 @@ class RpcConnection(asyncio.Protocol):
             timer.cancel()
         self._owner.forget(self)
         self._calls.close()
+        self._h2.reader.close()
 
     def data_received(self, data: bytes) -> None:
         """Feed the state machine; it calls the calls."""

@@ -39,6 +39,26 @@ class Target(Protocol):
         """Any other frame."""
 
 
+class _Nobody:
+    """Implements ``Target`` where nothing comes any more."""
+
+    def on_block(self, number: int, block: bytes, *, ends: bool, depends: int) -> None:
+        """See ``Target``."""
+
+    def take(self, number: int, length: int, *, useful: int, ends: bool) -> Stream | None:
+        """See ``Target``."""
+        return None
+
+    def deliver(self, stream: Stream, data: Bytes, *, ends: bool) -> None:
+        """See ``Target``."""
+
+    def on_frame(self, kind: int, number: int, flags: int, payload: bytes) -> None:
+        """See ``Target``."""
+
+
+_NOBODY: Final = _Nobody()
+
+
 class Reader:
     """The state between two reads.
 
@@ -48,7 +68,7 @@ class Reader:
     """
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self._target: Target = target
         self.started = False
         self.frames = 0
         self._preface = frames.PREFACE
@@ -72,6 +92,10 @@ class Reader:
     def in_data(self) -> bool:
         """Whether a DATA frame has begun and not ended."""
         return self._left > 0
+
+    def close(self) -> None:
+        """Nothing more comes. The target knows its reader, so this ends a cycle."""
+        self._target = _NOBODY
 
     def receive(self, data: bytes) -> None:
         """Take what the peer sent.
