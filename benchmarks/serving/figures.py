@@ -39,7 +39,7 @@ class Facts:
         raw: ``session.run`` of one row on one thread, measured in turns with our cases.
         ceilings: the same with our server's batch and threads, by model.
         ready: seconds from start to ready with the tiny model only, by server.
-        memory: idle megabytes (PSS) with the tiny model only, by server.
+        memory: idle megabytes with the tiny model only, by server, as if alone on the machine.
     """
 
     samples: Mapping[Case, Sample]

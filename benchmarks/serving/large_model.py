@@ -2,8 +2,8 @@
 
 The server on the artifact's form of the model (weights beside the graph, as the optimizer publishes
 large ones) against a bare ``InferenceSession(path)`` of the usual single file, in turns, each in a
-process of its own: seconds until the first answer, and memory when all is settled (PSS: of mapped
-weights this counts what is resident).
+process of its own: seconds until the first answer, and memory when all is settled (of mapped
+weights what is resident).
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
     load = mine["load_s"] / bare["load_s"]
     print(f"time to load and run once vs bare: {load:.2f}x  (floor 0.5, reach 0.1)")
     print(f"start to first answer vs bare: {mine['answer_s'] / bare['answer_s']:.2f}x")
-    print(f"memory vs bare: {mine['pss_mb'] / bare['pss_mb']:.2f}x  (floor 0.6)")
+    print(f"memory vs bare: {mine['resident_mb'] / bare['resident_mb']:.2f}x  (floor 0.6)")
 
 
 def _split(single: Path) -> Path:
@@ -92,7 +92,7 @@ def _served(path: Path) -> dict[str, float]:
         return {
             "load_s": _phase(log, "load_ms") / 1e3,
             "answer_s": answered,
-            "pss_mb": serving.running.memory_megabytes(),
+            "resident_mb": serving.running.memory_megabytes(),
         }
 
 
@@ -124,7 +124,7 @@ def _bare(path: Path) -> dict[str, Any]:
     return {
         "load_s": loaded,
         "done": done,
-        "pss_mb": Running(psutil.Process(), 0.0).memory_megabytes(),
+        "resident_mb": Running(psutil.Process(), 0.0).memory_megabytes(),
     }
 
 
