@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--target", action="append", help="one of the table; may be repeated")
     parser.add_argument("--runs", type=int, default=1_000_000, help="of each target")
-    parser.add_argument("--seconds", type=int, default=1200, help="of each target at most")
+    parser.add_argument("--seconds", type=int, default=14_400, help="of each target at most")
     parser.add_argument("--engine", choices=("auto", "atheris", "random"), default="auto")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
