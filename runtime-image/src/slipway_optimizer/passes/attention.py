@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from slipway_optimizer.passes.dataflow import DEPTH, Dataflow
+from slipway_optimizer.passes.turns import Types, permutation_of, turn_behind
 from slipway_optimizer.passes.unused import sort_nodes
 
 _RUNTIME: Final = "com.microsoft"
@@ -71,16 +72,14 @@ def fuse_attention(model: onnx.ModelProto) -> int:
     return len(found)
 
 
-_Types = dict[str, onnx.TypeProto.Tensor]
-
-
-def _match(flow: Dataflow, types: _Types, softmax: onnx.NodeProto) -> _Attention | None:
+def _match(flow: Dataflow, types: Types, softmax: onnx.NodeProto) -> _Attention | None:
     axis = next((a.i for a in softmax.attribute if a.name == "axis"), -1)
-    mix = _only_reader(flow, softmax.output[0], "MatMul")
+    shares, guarded = _guarded(flow, softmax.output[0])
+    mix = _only_reader(flow, shares, "MatMul")
     end = None if mix is None else _only_reader(flow, mix.output[0], "Transpose")
-    if mix is None or end is None or axis not in (-1, 3) or mix.input[0] != softmax.output[0]:
+    if mix is None or end is None or axis not in (-1, 3) or mix.input[0] != shares:
         return None
-    if _permutation(end) != _BY_HEAD:
+    if permutation_of(end) != _BY_HEAD:
         return None
     value = _heads(flow, types, mix.input[1], _BY_HEAD)
     for scores, mask in _scores(flow, softmax.input[0]):
@@ -91,10 +90,34 @@ def _match(flow: Dataflow, types: _Types, softmax: onnx.NodeProto) -> _Attention
         key = _heads(flow, types, product.input[1], _BY_HEAD_TURNED)
         if query is None or key is None or not query.count == key.count == value.count:
             continue
-        if query.size == key.size:
+        if query.size == key.size and not (guarded and mask and not _finite(flow, mask)):
             scale *= query.factor * key.factor
             return _Attention(query, key, value, scale, mask, end)
     return None
+
+
+def _guarded(flow: Dataflow, shares: str) -> tuple[str, bool]:
+    """The shares, or what has zeros instead where they are no numbers; and which of the two."""
+    readers = flow.readers.get(shares, [])
+    if len(readers) != len(("IsNaN", "Where")):
+        return shares, False
+    test, choice = sorted(readers, key=lambda node: node.op_type)
+    if (test.op_type, choice.op_type) != ("IsNaN", "Where"):
+        return shares, False
+    matches = choice.input[0] == test.output[0] and choice.input[2] == shares
+    alone = len(flow.readers.get(test.output[0], [])) == 1
+    if matches and alone and flow.scalar(choice.input[1]) == 0:
+        return choice.output[0], True
+    return shares, False
+
+
+def _finite(flow: Dataflow, mask: str) -> bool:
+    """Whether it adds one of two finite numbers: then shares of finite scores are numbers."""
+    node = flow.makers.get(mask)
+    if node is None or node.op_type != "Where":
+        return False
+    values = [flow.scalar(name) for name in node.input[1:]]
+    return all(value is not None and np.isfinite(value) for value in values)
 
 
 def _scores(flow: Dataflow, name: str) -> list[tuple[str, str | None]]:
@@ -128,17 +151,15 @@ def _factor(flow: Dataflow, node: onnx.NodeProto) -> tuple[str, float] | None:
     return None if number is None or node.op_type == "Div" else (node.input[1], number)
 
 
-def _heads(flow: Dataflow, types: _Types, name: str, wanted: tuple[int, ...]) -> _Heads | None:
+def _heads(flow: Dataflow, types: Types, name: str, wanted: tuple[int, ...]) -> _Heads | None:
     """The tensor [n, s, heads, size] behind transpositions that together are the wanted one."""
     order: tuple[int, ...] = _SAME
     factor = 1.0
     for _ in range(DEPTH):
         node = flow.makers.get(name)
-        if node is not None and node.op_type == "Transpose":
-            permutation = _permutation(node)
-            if len(permutation) != len(_SAME):
-                return None
-            order, name = tuple(permutation[place] for place in order), node.input[0]
+        if (turn := turn_behind(flow, types, name)) is not None:
+            name, permutation = turn
+            order = tuple(permutation[place] for place in order)
         elif node is not None and (step := _factor(flow, node)) is not None:
             name, factor = step[0], factor * step[1]
         else:
@@ -149,7 +170,7 @@ def _heads(flow: Dataflow, types: _Types, name: str, wanted: tuple[int, ...]) ->
     return _Heads(name, factor, *sizes)
 
 
-def _sizes(flow: Dataflow, types: _Types, name: str) -> tuple[int, int] | None:
+def _sizes(flow: Dataflow, types: Types, name: str) -> tuple[int, int] | None:
     """Heads and their size, of a float tensor with 4 dimensions."""
     found = types.get(name)
     if found is None or found.elem_type != TensorProto.FLOAT or len(found.shape.dim) != len(_SAME):
@@ -171,14 +192,10 @@ def _sizes(flow: Dataflow, types: _Types, name: str) -> tuple[int, int] | None:
     return (int(parts[0]), int(parts[1])) if parts[0] >= 1 else None
 
 
-def _width(types: _Types, name: str) -> int:
+def _width(types: Types, name: str) -> int:
     """The last dimension of a tensor, 0 if it is not known."""
     dims = types[name].shape.dim if name in types else ()
     return int(dims[-1].dim_value) if dims else 0
-
-
-def _permutation(node: onnx.NodeProto) -> tuple[int, ...]:
-    return next((tuple(a.ints) for a in node.attribute if a.name == "perm"), ())
 
 
 def _only_reader(flow: Dataflow, name: str, operator: str) -> onnx.NodeProto | None:
@@ -189,7 +206,7 @@ def _only_reader(flow: Dataflow, name: str, operator: str) -> onnx.NodeProto | N
 class _Writer:
     """Puts the new operators into the graph, each right before what reads it."""
 
-    def __init__(self, graph: onnx.GraphProto, flow: Dataflow, types: _Types) -> None:
+    def __init__(self, graph: onnx.GraphProto, flow: Dataflow, types: Types) -> None:
         self._graph, self._flow, self._types = graph, flow, types
         self._shared: dict[str, tuple[str, str]] = {}  # mask -> whether it hides nothing, in full
 

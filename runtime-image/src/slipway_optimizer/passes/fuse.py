@@ -31,7 +31,7 @@ _CLOSE: Final = 1e-4
 def fuse(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, int]]:
     """A rewritten copy, and how often each rewrite was applied."""
     # Quantisers ask for types that cannot be inferred any more behind FastGelu.
-    copy = onnx.shape_inference.infer_shapes(model)
+    copy = onnx.shape_inference.infer_shapes(model, data_prop=True)
     found = {"gelu": _fuse_gelus(copy), "lookup": _fuse_lookups(copy)}
     found["residual"] = _keep_residuals(copy)
     found["attention"] = fuse_attention(copy)

@@ -132,9 +132,19 @@ def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
     if next(outside.tensors_outside(model), None) is not None:
         raise Refused("FoldingFailed", "the model is too large for one file")
     folded = onnx.ModelProto.FromString(optimise_basic(model.SerializeToString()))
+    _declare_as(model, folded)
     if signature_of(folded) != signature_of(model):
         raise Refused("FoldingFailed", "it changed the inputs or outputs")
     return _tidy(folded)
+
+
+def _declare_as(model: onnx.ModelProto, folded: onnx.ModelProto) -> None:
+    """Outputs keep the shapes that were declared; the runtime writes what it inferred of them."""
+    declared = {value.name: value for value in model.graph.output}
+    for value in folded.graph.output:
+        known = declared.get(value.name)
+        if known and known.type.tensor_type.elem_type == value.type.tensor_type.elem_type:
+            value.CopyFrom(known)
 
 
 def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:

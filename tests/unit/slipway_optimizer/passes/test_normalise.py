@@ -54,6 +54,24 @@ def normalised(model: onnx.ModelProto, folder: Path) -> tuple[Path, tuple[str, .
     return target, notes
 
 
+def test_folding_keeps_outputs_that_declare_less_than_it_finds_out(tmp_path: Path) -> None:
+    model = model_of(
+        [
+            helper.make_node("Shape", ["x"], ["n"], start=0, end=1),
+            helper.make_node("Concat", ["n", "rest"], ["shape"], axis=0),
+            helper.make_node("Reshape", ["x", "shape"], ["y"]),
+        ],
+        inputs={"x": (TensorProto.FLOAT, ["n", 8])},
+        outputs={"y": (TensorProto.FLOAT, ["n", "Reshape_y_dim_1", "Reshape_y_dim_2"])},
+        rest=np.array([2, 4]),
+    )
+    target, notes = normalised(model, tmp_path)
+    folded = onnx.load_model(target)
+    assert notes == ()
+    assert [node.op_type for node in folded.graph.node] == ["Reshape"]
+    assert list(folded.graph.output) == list(model.graph.output)
+
+
 def test_an_old_model_is_upgraded_named_and_freed_of_inputs_that_are_weights(
     tmp_path: Path,
 ) -> None:
