@@ -7,43 +7,18 @@ fill their length, as single rows mostly do, take the fast way (docs/decisions/0
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from slipway_optimizer.passes.dataflow import DEPTH, Dataflow
-from slipway_optimizer.passes.turns import Types, permutation_of, turn_behind
+from slipway_optimizer.passes.attention_forms import Attention, Heads, match, only_reader
+from slipway_optimizer.passes.dataflow import Dataflow
+from slipway_optimizer.passes.turns import Types
 from slipway_optimizer.passes.unused import sort_nodes
 
 _RUNTIME: Final = "com.microsoft"
-_SAME: Final = (0, 1, 2, 3)
-_BY_HEAD: Final = (0, 2, 1, 3)  # [n, s, heads, size] -> [n, heads, s, size]
-_BY_HEAD_TURNED: Final = (0, 2, 3, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    """A tensor [n, s, heads, size] that attention reads, and what it is multiplied by."""
-
-    name: str
-    factor: float
-    count: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Attention:
-    """What one attention computes; ``end`` makes its result, [n, s, heads, size]."""
-
-    query: _Heads
-    key: _Heads
-    value: _Heads
-    scale: float
-    mask: str | None
-    end: onnx.NodeProto
 
 
 def fuse_attention(model: onnx.ModelProto) -> int:
@@ -58,9 +33,9 @@ def fuse_attention(model: onnx.ModelProto) -> int:
     flow = Dataflow(model.graph)
     types = {value.name: value.type.tensor_type for value in model.graph.value_info}
     found = [
-        match
+        attention
         for node in model.graph.node
-        if node.op_type == "Softmax" and (match := _match(flow, types, node)) is not None
+        if node.op_type == "Softmax" and (attention := match(flow, types, node)) is not None
     ]
     writer = _Writer(model.graph, flow, types)
     for attention in found:
@@ -72,137 +47,6 @@ def fuse_attention(model: onnx.ModelProto) -> int:
     return len(found)
 
 
-def _match(flow: Dataflow, types: Types, softmax: onnx.NodeProto) -> _Attention | None:
-    axis = next((a.i for a in softmax.attribute if a.name == "axis"), -1)
-    shares, guarded = _guarded(flow, softmax.output[0])
-    mix = _only_reader(flow, shares, "MatMul")
-    end = None if mix is None else _only_reader(flow, mix.output[0], "Transpose")
-    if mix is None or end is None or axis not in (-1, 3) or mix.input[0] != shares:
-        return None
-    if permutation_of(end) != _BY_HEAD:
-        return None
-    value = _heads(flow, types, mix.input[1], _BY_HEAD)
-    for scores, mask in _scores(flow, softmax.input[0]):
-        product, scale = _scaled(flow, scores)
-        if product is None or product.op_type != "MatMul" or value is None or value.factor != 1:
-            continue
-        query = _heads(flow, types, product.input[0], _BY_HEAD)
-        key = _heads(flow, types, product.input[1], _BY_HEAD_TURNED)
-        if query is None or key is None or not query.count == key.count == value.count:
-            continue
-        if query.size == key.size and not (guarded and mask and not _finite(flow, mask)):
-            scale *= query.factor * key.factor
-            return _Attention(query, key, value, scale, mask, end)
-    return None
-
-
-def _guarded(flow: Dataflow, shares: str) -> tuple[str, bool]:
-    """The shares, or what has zeros instead where they are no numbers; and which of the two."""
-    readers = flow.readers.get(shares, [])
-    if len(readers) != len(("IsNaN", "Where")):
-        return shares, False
-    test, choice = sorted(readers, key=lambda node: node.op_type)
-    if (test.op_type, choice.op_type) != ("IsNaN", "Where"):
-        return shares, False
-    matches = choice.input[0] == test.output[0] and choice.input[2] == shares
-    alone = len(flow.readers.get(test.output[0], [])) == 1
-    if matches and alone and flow.scalar(choice.input[1]) == 0:
-        return choice.output[0], True
-    return shares, False
-
-
-def _finite(flow: Dataflow, mask: str) -> bool:
-    """Whether it adds one of two finite numbers: then shares of finite scores are numbers."""
-    node = flow.makers.get(mask)
-    if node is None or node.op_type != "Where":
-        return False
-    values = [flow.scalar(name) for name in node.input[1:]]
-    return all(value is not None and np.isfinite(value) for value in values)
-
-
-def _scores(flow: Dataflow, name: str) -> list[tuple[str, str | None]]:
-    """What may be the scores, each with what would then be the mask."""
-    node = flow.makers.get(name)
-    if node is None or node.op_type != "Add":
-        return [(name, None)]
-    one, other = node.input
-    return [(one, other), (other, one)]
-
-
-def _scaled(flow: Dataflow, name: str) -> tuple[onnx.NodeProto | None, float]:
-    """The node behind multiplications by constants, and their product."""
-    factor, node = 1.0, flow.makers.get(name)
-    for _ in range(DEPTH):
-        step = None if node is None else _factor(flow, node)
-        if step is None:
-            break
-        factor, node = factor * step[1], flow.makers.get(step[0])
-    return node, factor
-
-
-def _factor(flow: Dataflow, node: onnx.NodeProto) -> tuple[str, float] | None:
-    """What this node multiplies by a constant, and by which."""
-    if node.op_type not in ("Mul", "Div"):
-        return None
-    number = flow.scalar(node.input[1])
-    if number is not None and (number or node.op_type == "Mul"):
-        return node.input[0], 1 / number if node.op_type == "Div" else number
-    number = flow.scalar(node.input[0])
-    return None if number is None or node.op_type == "Div" else (node.input[1], number)
-
-
-def _heads(flow: Dataflow, types: Types, name: str, wanted: tuple[int, ...]) -> _Heads | None:
-    """The tensor [n, s, heads, size] behind transpositions that together are the wanted one."""
-    order: tuple[int, ...] = _SAME
-    factor = 1.0
-    for _ in range(DEPTH):
-        node = flow.makers.get(name)
-        if (turn := turn_behind(flow, types, name)) is not None:
-            name, permutation = turn
-            order = tuple(permutation[place] for place in order)
-        elif node is not None and (step := _factor(flow, node)) is not None:
-            name, factor = step[0], factor * step[1]
-        else:
-            break
-    sizes = _sizes(flow, types, name)
-    if order != wanted or sizes is None:
-        return None
-    return _Heads(name, factor, *sizes)
-
-
-def _sizes(flow: Dataflow, types: Types, name: str) -> tuple[int, int] | None:
-    """Heads and their size, of a float tensor with 4 dimensions."""
-    found = types.get(name)
-    if found is None or found.elem_type != TensorProto.FLOAT or len(found.shape.dim) != len(_SAME):
-        return None
-    count, size = (dim.dim_value for dim in found.shape.dim[2:])
-    if count > 0 and size > 0:
-        return count, size
-    split = flow.makers.get(name)
-    if split is None or split.op_type != "Reshape":
-        return None
-    shape = flow.makers.get(split.input[1])  # exporters also put it together when it runs
-    if shape is None or shape.op_type != "Concat" or len(shape.input) != len(_SAME):
-        return None
-    parts = [flow.scalar(part) for part in shape.input[2:]]
-    if parts[0] is None or parts[1] is None or parts[1] < 1:
-        return None
-    if parts[0] == -1:  # as many as fit
-        parts[0] = _width(types, split.input[0]) // parts[1]
-    return (int(parts[0]), int(parts[1])) if parts[0] >= 1 else None
-
-
-def _width(types: Types, name: str) -> int:
-    """The last dimension of a tensor, 0 if it is not known."""
-    dims = types[name].shape.dim if name in types else ()
-    return int(dims[-1].dim_value) if dims else 0
-
-
-def _only_reader(flow: Dataflow, name: str, operator: str) -> onnx.NodeProto | None:
-    readers = flow.readers.get(name, [])
-    return readers[0] if len(readers) == 1 and readers[0].op_type == operator else None
-
-
 class _Writer:
     """Puts the new operators into the graph, each right before what reads it."""
 
@@ -210,7 +54,7 @@ class _Writer:
         self._graph, self._flow, self._types = graph, flow, types
         self._shared: dict[str, tuple[str, str]] = {}  # mask -> whether it hides nothing, in full
 
-    def write(self, found: _Attention) -> None:
+    def write(self, found: Attention) -> None:
         """Replace ``end``."""
         stem = found.end.name or found.end.output[0]
         new: list[onnx.NodeProto] = []
@@ -221,9 +65,12 @@ class _Writer:
             new.append(_attention(found, parts, mixed))
         else:
             empty, full = self._mask(found.mask, parts, stem, new)
+            masked = [_attention(found, [*parts, "", "", full], f"{stem}/masked")]
+            if found.zeros:
+                masked += self._zeros(found, full, masked[0].output[0])
             bodies = [
-                _body("plain", _attention(found, parts, f"{stem}/plain")),
-                _body("masked", _attention(found, [*parts, "", "", full], f"{stem}/masked")),
+                _body("plain", [_attention(found, parts, f"{stem}/plain")]),
+                _body("masked", masked),
             ]
             new.append(
                 helper.make_node(
@@ -239,17 +86,17 @@ class _Writer:
         del self._graph.node[:]
         self._graph.node.extend(nodes)
 
-    def _result(self, found: _Attention) -> tuple[str, bool]:
+    def _result(self, found: Attention) -> tuple[str, bool]:
         """The tensor to make, and whether it is that in which heads are joined."""
         result = found.end.output[0]
-        join = _only_reader(self._flow, result, "Reshape")
+        join = only_reader(self._flow, result, "Reshape")
         shape = None if join is None else self._flow.constant(join.input[1])
         width = found.value.count * found.value.size
         if join is None or shape is None or shape.tolist() not in ([0, 0, -1], [0, 0, width]):
             return result, False
         return join.output[0], True
 
-    def _flat(self, part: _Heads, stem: str, new: list[onnx.NodeProto]) -> str:
+    def _flat(self, part: Heads, stem: str, new: list[onnx.NodeProto]) -> str:
         """The same as [n, s, heads * size]: mostly what it was made from."""
         split, width = self._flow.makers.get(part.name), part.count * part.size
         if split is not None and split.op_type == "Reshape":
@@ -284,20 +131,43 @@ class _Writer:
             self._shared[mask] = empty, full
         return self._shared[mask]
 
+    def _zeros(self, found: Attention, full: str, masked: str) -> list[onnx.NodeProto]:
+        """Steps behind which places that see nothing answer zeros; such shares are no numbers."""
+        split = self._held(f"{masked}/by head", [0, 0, found.value.count, found.value.size])
+        join = self._held(f"{masked}/joined", [0, 0, found.value.count * found.value.size])
+        last = self._held(f"{masked}/last", [-1])
+        for name, value in (("all", -np.inf), ("none", 0)):
+            tensor = numpy_helper.from_array(np.array(value, np.float32), f"{masked}/{name}")
+            self._graph.initializer.append(tensor)
+        words = ("split", "seen", "ones", "count", "nothing", "turned", "asked")
+        heads, seen, ones, count, nothing, turned, asked = (f"{masked}/{word}" for word in words)
+        chosen, result, node = f"{masked}/chosen", f"{masked}/zeros", helper.make_node
+        return [
+            node("Reshape", [masked, split], [heads], heads),
+            node("Greater", [full, f"{masked}/all"], [seen], seen),
+            node("Cast", [seen], [ones], ones, to=TensorProto.FLOAT),
+            node("ReduceSum", [ones, last], [count], count, keepdims=0),
+            node("Equal", [count, f"{masked}/none"], [nothing], nothing),
+            node("Transpose", [nothing], [turned], turned, perm=[0, 2, 1]),
+            node("Unsqueeze", [turned, last], [asked], asked),
+            node("Where", [asked, f"{masked}/none", heads], [chosen], chosen),
+            node("Reshape", [chosen, join], [result], result),
+        ]
+
     def _held(self, name: str, values: list[int]) -> str:
         self._graph.initializer.append(numpy_helper.from_array(np.array(values), name))
         return name
 
 
-def _attention(found: _Attention, inputs: Sequence[str], output: str) -> onnx.NodeProto:
+def _attention(found: Attention, inputs: Sequence[str], output: str) -> onnx.NodeProto:
     return helper.make_node(
         "MultiHeadAttention", inputs, [output], output, domain=_RUNTIME,
         num_heads=found.query.count, scale=found.scale,
     )  # fmt: skip
 
 
-def _body(name: str, node: onnx.NodeProto) -> onnx.GraphProto:
-    """A branch, which reads what lies outside."""
-    (output,) = node.output
+def _body(name: str, nodes: list[onnx.NodeProto]) -> onnx.GraphProto:
+    """A branch, which reads what lies outside and answers what its last node makes."""
+    (output,) = nodes[-1].output
     made = helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None, None])
-    return helper.make_graph([node], name, [], [made])
+    return helper.make_graph(nodes, name, [], [made])

@@ -36,8 +36,8 @@ def turn_behind(flow: Dataflow, types: Types, name: str) -> tuple[str, tuple[int
     if turn is None or joined is None or permutation_of(turn) != (0, 2, 1):
         return None
     source = joined.input[0]
-    before, after = _dims(types, source), _dims(types, name)
-    middle = _dims(types, joined.output[0])
+    before, after = dims_of(types, source), dims_of(types, name)
+    middle = dims_of(types, joined.output[0])
     # With as many numbers, equal ends and a known or equal side, the first two are equal too.
     if len(before) != len(_LAST_TWO) or len(after) != len(before) or not all(before[2:]):
         return None
@@ -55,7 +55,7 @@ def _maker(
     return maker if matches else None
 
 
-def _dims(types: Types, name: str) -> list[int | str]:
+def dims_of(types: Types, name: str) -> list[int | str]:
     """Sizes, names of those that vary, and empty where nothing is known."""
     found = types.get(name)
     return [] if found is None else [d.dim_value or d.dim_param for d in found.shape.dim]

@@ -18,7 +18,6 @@ from tests.support.small_models import model_of
 HEADS, SIZE, PLACES = 2, 4, 6
 WIDTH = HEADS * SIZE
 BY_HEAD, BY_HEAD_TURNED = [0, 2, 1, 3], [0, 2, 3, 1]
-STEPS = {"MatMul": 2, "Softmax": 1, "Transpose": 4}
 node = helper.make_node
 Nodes = list[onnx.NodeProto]
 
@@ -73,6 +72,56 @@ def written_like_torch(count: str = "heads") -> Nodes:
     ]
 
 
+def turned_in_three() -> Nodes:
+    """What PyTorch's exporter turns keys by: all heads of all rows as one dimension."""
+    return [
+        node("Shape", ["k.heads"], ["k.shape"]),
+        node("Gather", ["k.shape", "turned"], ["k.after"]),
+        node("Gather", ["k.shape", "last two"], ["k.sizes"]),
+        node("Concat", ["fitting", "k.sizes"], ["k.joined"], axis=0),
+        node("Reshape", ["k.heads", "k.joined"], ["k.three"]),
+        node("Transpose", ["k.three"], ["k.back"], perm=[0, 2, 1]),
+        node("Reshape", ["k.back", "k.after"], ["k.turned"]),
+    ]
+
+
+def guarded(zero: str = "zero") -> Nodes:
+    """Shares that are no numbers, of places that see nothing, become zeros."""
+    return [
+        node("Softmax", ["masked"], ["raw share"], axis=-1),
+        node("IsNaN", ["raw share"], ["no number"]),
+        node("Where", ["no number", zero, "raw share"], ["share"]),
+    ]
+
+
+def written_by_torch_export(zero: str = "zero") -> Nodes:
+    """``scaled_dot_product_attention`` as ``torch.onnx.export(dynamo=True)`` writes it."""
+    return [
+        *heads("q", perm=BY_HEAD),
+        *heads("k", perm=BY_HEAD),
+        *heads("v", perm=BY_HEAD),
+        *turned_in_three(),
+        node("Mul", ["q.heads", "quarter"], ["q.scaled"]),
+        node("MatMul", ["q.scaled", "k.turned"], ["scores"]),
+        node("Add", ["scores", "mask"], ["masked"]),
+        *guarded(zero),
+        *end(),
+    ]
+
+
+def shaped_as_it_is() -> Nodes:
+    """The same, and what was mixed is given the shape that it has."""
+    return [
+        *written_by_torch_export()[:-2],
+        node("Shape", ["mixed"], ["mixed.n"], start=0, end=1),
+        node("Shape", ["q.flat"], ["mixed.s"], start=1, end=2),
+        node("Concat", ["mixed.n", "fitting", "mixed.s", "size"], ["mixed.shape"], axis=0),
+        node("Reshape", ["mixed", "mixed.shape"], ["mixed.same"]),
+        node("Transpose", ["mixed.same"], ["back"], perm=BY_HEAD),
+        node("Reshape", ["back", "join"], ["y"]),
+    ]
+
+
 def without_mask() -> Nodes:
     return [
         *heads("q", perm=BY_HEAD),
@@ -97,6 +146,10 @@ def model(nodes: Nodes, *, mask: tuple[Any, ...] = ("n", 1, 1, "t")) -> onnx.Mod
         join=np.array([0, 0, WIDTH]),
         heads=np.array([HEADS]),
         fitting=np.array([-1]),
+        zero=np.array(0, np.float32),
+        half=np.array(0.5, np.float32),
+        turned=np.array([0, 1, 3, 2]),
+        **{"last two": np.array([2, 3])},
         size=np.array([SIZE]),
         root=np.array(np.sqrt(SIZE), np.float32),
         quarter=np.array(1 / SIZE, np.float32),
@@ -139,6 +192,8 @@ def masks() -> dict[str, NDArray[np.float32]]:
         pytest.param(written_like_bert(), id="bert"),
         pytest.param(written_like_torch(), id="torch"),
         pytest.param(written_like_torch("fitting"), id="as many heads as fit"),
+        pytest.param(written_by_torch_export(), id="torch.export"),
+        pytest.param(shaped_as_it_is(), id="shaped as it is"),
     ],
 )
 def test_attention_answers_as_before_with_any_mask(nodes: Nodes, hidden: str) -> None:
@@ -149,8 +204,36 @@ def test_attention_answers_as_before_with_any_mask(nodes: Nodes, hidden: str) ->
     kinds = Counter(operators(fused.graph))
     assert kinds["If"] == 1
     assert kinds["MultiHeadAttention"] == 2
-    assert not STEPS.keys() - {"MatMul"} & kinds.keys()
+    assert not {"Softmax", "IsNaN"} & kinds.keys()
     feed = {"x": rows(), "mask": masks()[hidden]}
+    np.testing.assert_allclose(answer(fused, feed), answer(source, feed), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("nodes", [written_by_torch_export(), shaped_as_it_is()])
+def test_places_that_see_nothing_answer_zeros_where_they_did(nodes: Nodes) -> None:
+    mask = np.zeros((2, 1, PLACES, PLACES), np.float32)
+    mask[0, :, 1], mask[1] = -np.inf, -np.inf
+    feed = {"x": rows(), "mask": mask}
+    source = model(nodes, mask=("n", "h", "q", "t"))
+    answered = answer(fuse(source)[0], feed)
+    assert not answered[0, 1].any()
+    assert not answered[1].any()
+    np.testing.assert_allclose(answered, answer(source, feed), rtol=1e-4, atol=1e-5)
+
+
+def test_places_that_see_nothing_are_not_asked_for_where_a_mask_is_finite() -> None:
+    hides = node("Where", ["seen", "zero", "lowest"], ["mask"])
+    source = model([hides, *written_by_torch_export()])
+    source.graph.input[1].name = "seen"
+    source.graph.input[1].type.tensor_type.elem_type = TensorProto.BOOL
+    lowest = np.array(np.finfo(np.float32).min)
+    source.graph.initializer.append(onnx.numpy_helper.from_array(lowest, "lowest"))
+    fused, found = fuse(source)
+    assert found["attention"] == 1
+    assert Counter(operators(fused.graph))["Where"] == 1
+    seen = np.ones((2, 1, 1, PLACES), bool)
+    seen[0, :, :, 3:], seen[1] = False, False
+    feed = {"x": rows(), "seen": seen}
     np.testing.assert_allclose(answer(fused, feed), answer(source, feed), rtol=1e-4, atol=1e-5)
 
 
@@ -199,8 +282,29 @@ def test_another_formula_is_left_alone(place: str, changed: onnx.NodeProto) -> N
     assert fuse(source)[1]["attention"] == 0
 
 
-def test_shares_that_something_else_reads_are_left_alone() -> None:
-    nodes = [*written_like_bert(), node("Identity", ["share"], ["seen"])]
+@pytest.mark.parametrize(
+    ("nodes", "read"),
+    [
+        pytest.param(written_like_bert(), "share", id="shares"),
+        pytest.param(written_by_torch_export(), "raw share", id="shares before they are guarded"),
+        pytest.param(written_by_torch_export(), "no number", id="which are no numbers"),
+        pytest.param(shaped_as_it_is(), "mixed", id="what was mixed"),
+        pytest.param(shaped_as_it_is(), "mixed.shape", id="its shape"),
+    ],
+)
+def test_what_something_else_reads_is_left_alone(nodes: Nodes, read: str) -> None:
+    assert fuse(model(nodes))[1]["attention"] == 1
+    assert fuse(model([*nodes, node("Identity", [read], ["seen"])]))[1]["attention"] == 0
+
+
+def test_shares_that_become_another_number_than_zero_are_left_alone() -> None:
+    assert fuse(model(written_by_torch_export("half")))[1]["attention"] == 0
+
+
+def test_a_reshape_that_changes_what_was_mixed_is_left_alone() -> None:
+    nodes = shaped_as_it_is()
+    (shape,) = (n for n in nodes if n.output[0] == "mixed.shape")
+    shape.input[:] = ["mixed.n", "mixed.s", "fitting", "size"]
     assert fuse(model(nodes))[1]["attention"] == 0
 
 
