@@ -157,14 +157,19 @@ def signature_of(model: onnx.ModelProto, *, any_batch: bool = False) -> Signatur
 
 
 def weight_shares(model: onnx.ModelProto) -> dict[str, float]:
-    """Operator -> share of initialisers' bytes that are its direct inputs."""
+    """Operator -> share of the weights' bytes that are its direct inputs, each counted once.
+
+    Weights are initialisers and what ``Constant`` nodes hold.
+    """
     sizes = {t.name: tensor_bytes(t) for t in model.graph.initializer}
-    total = sum(sizes.values()) or 1
-    shares: dict[str, float] = {}
     for node in model.graph.node:
-        held = sum(sizes.get(name, 0) for name in node.input)
-        shares[node.op_type] = shares.get(node.op_type, 0.0) + held / total
-    return shares
+        if node.op_type == "Constant":
+            sizes |= {node.output[0]: tensor_bytes(a.t) for a in node.attribute if a.HasField("t")}
+    total = sum(sizes.values()) or 1
+    read: dict[str, set[str]] = {}
+    for node in model.graph.node:
+        read.setdefault(node.op_type, set()).update(sizes.keys() & set(node.input))
+    return {name: sum(sizes[each] for each in held) / total for name, held in read.items()}
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -30,6 +31,24 @@ def test_a_model_shows_what_it_takes_and_gives(tmp_path: Path) -> None:
     )
     assert opset_of(model) == 17
     assert weight_shares(model) == {"Gemm": 1.0, "Softmax": 0.0}
+
+
+def test_weights_that_several_nodes_share_count_once_and_constants_count() -> None:
+    node = helper.make_node
+    kernel = onnx.numpy_helper.from_array(np.zeros((1, 1, 1, 1000), np.float32))
+    model = model_of(
+        [
+            node("Constant", [], ["kernel"], value=kernel),
+            *(node("Conv", ["x", "kernel"], [name]) for name in ("a", "b")),
+            node("MatMul", ["a", "weights"], ["y"]),
+        ],
+        inputs={"x": (FLOAT, ["n", 1, 1, 1003])},
+        outputs={"y": (FLOAT, ["n", 1, 1, 750])},
+        weights=np.zeros((4, 750), np.float32),
+    )
+    assert weight_shares(model) == pytest.approx(
+        {"Constant": 0.0, "Conv": 0.25, "MatMul": 0.75}, abs=0.01
+    )
 
 
 @pytest.mark.parametrize("content", [b"not a model", b"", b"\x08\x08", bytes(range(256))])
