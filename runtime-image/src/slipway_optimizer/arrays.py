@@ -73,6 +73,12 @@ def take(arrays: Arrays, rows: slice | NDArray[np.int64]) -> Arrays:
     return {name: array[rows] for name, array in arrays.items()}
 
 
+def first_rows(arrays: Arrays, *, least: int, most: int, limit: int) -> Arrays:
+    """The first rows: ``most``, or as many as take ``limit`` bytes, but not below ``least``."""
+    each = sum(array.nbytes for array in arrays.values()) // max(1, rows_of(arrays))
+    return take(arrays, slice(0, min(most, max(least, limit // max(1, each)))))
+
+
 def concatenate(parts: list[Arrays]) -> Arrays:
     """Parts of equal names, one after the other."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

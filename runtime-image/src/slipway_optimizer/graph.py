@@ -164,7 +164,7 @@ def weight_shares(model: onnx.ModelProto) -> dict[str, float]:
     sizes = {t.name: tensor_bytes(t) for t in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            sizes |= {node.output[0]: tensor_bytes(a.t) for a in node.attribute if a.HasField("t")}
+            sizes[node.output[0]] = sum(tensor_bytes(a.t) for a in node.attribute)
     total = sum(sizes.values()) or 1
     read: dict[str, set[str]] = {}
     for node in model.graph.node:

@@ -23,6 +23,7 @@ from slipway_optimizer.arrays import (
     INPUT_PREFIX,
     OUTPUT_PREFIX,
     Arrays,
+    first_rows,
     save_npz,
     take,
 )
@@ -49,6 +50,10 @@ from slipway_optimizer.worker import WorkerTask, run_isolated
 
 GOLDEN_SAMPLES: Final = 64
 FEEDS: Final = 256
+# Both are downloaded: of large rows fewer are kept, but as many as servers replay if not told else.
+_LEAST_ROWS: Final = 8
+_GOLDEN_BYTES: Final = 4 << 20
+_FEEDS_BYTES: Final = 16 << 20
 _SPLIT_ROWS: Final = 8
 # From this size on, servers map the weights: they answer sooner and hold them once.
 _LARGE_BYTES: Final = 128 << 20
@@ -105,11 +110,11 @@ def _write_model(job: Job, outcome: Outcome, picked: str) -> list[tuple[str, Fil
     parts = _write_parts(job.work.candidates / (built[picked] or ""), folder / layout.MODEL)
     model = Model(folder / layout.MODEL, threads=job.request.threads, provider=provider)
     golden = take(rows.inputs, slice(0, GOLDEN_SAMPLES))
-    answers = model.run_rows(golden)
-    save_npz(
-        folder / layout.GOLDEN, _prefixed(INPUT_PREFIX, golden) | _prefixed(OUTPUT_PREFIX, answers)
-    )
-    feeds = take(rows.inputs, slice(0, FEEDS))
+    answers = _prefixed(OUTPUT_PREFIX, model.run_rows(golden))
+    samples = _prefixed(INPUT_PREFIX, golden) | answers
+    kept = first_rows(samples, least=_LEAST_ROWS, most=GOLDEN_SAMPLES, limit=_GOLDEN_BYTES)
+    save_npz(folder / layout.GOLDEN, kept)
+    feeds = first_rows(rows.inputs, least=_LEAST_ROWS, most=FEEDS, limit=_FEEDS_BYTES)
     save_npz(folder / layout.FEEDS, _prefixed(INPUT_PREFIX, feeds))
     return [*parts, (layout.GOLDEN, FileRole.GOLDEN), (layout.FEEDS, FileRole.FEEDS)]
 
