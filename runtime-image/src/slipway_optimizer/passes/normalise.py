@@ -23,6 +23,8 @@ TARGET_OPSET: Final = 17
 _EQUAL_DB: Final = 100.0
 _Stage = Callable[[onnx.ModelProto], onnx.ModelProto]
 _CHOSEN_COORDINATES: Final = 11  # the opset from which a Resize says which it means
+_BIASED: Final = ("Conv", "ConvTranspose", "Gemm")
+_WITH_BIAS: Final = 3  # inputs
 _LEAST_IR: Final = 4  # before it, initialisers had to be inputs too
 
 
@@ -161,7 +163,31 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         kept = [value for value in values if value.name not in held]
         del values[:]
         values.extend(kept)
+    _own_biases(model.graph)
     return model
+
+
+def _own_biases(graph: onnx.GraphProto) -> None:
+    """A bias that several nodes add becomes one each: its INT8 scale depends on its node.
+
+    ONNX Runtime's quantiser copies such, under names that other tensors may have already.
+    """
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    taken = held.keys() | {name for node in graph.node for name in (*node.input, *node.output)}
+    seen: set[str] = set()
+    for node in graph.node:
+        if node.op_type not in _BIASED or len(node.input) < _WITH_BIAS:
+            continue
+        name = node.input[_WITH_BIAS - 1]
+        if name in held and name in seen:
+            copy = onnx.TensorProto()
+            copy.CopyFrom(held[name])
+            while copy.name in taken:
+                copy.name += f"/{node.name}"
+            taken.add(copy.name)
+            graph.initializer.append(copy)
+            node.input[_WITH_BIAS - 1] = copy.name
+        seen.add(name)
 
 
 _STAGES: Final[tuple[tuple[str, _Stage], ...]] = (

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.failures import Refused
+from slipway_optimizer.metrics import sqnr_db
 from slipway_optimizer.passes.build_recipe import Rows, build
 from slipway_optimizer.passes.normalise import (
     TARGET_OPSET,
@@ -52,6 +53,34 @@ def normalised(model: onnx.ModelProto, folder: Path) -> tuple[Path, tuple[str, .
     for name, value in before.items():
         np.testing.assert_allclose(after[name], value, rtol=1e-5, atol=1e-6)
     return target, notes
+
+
+def test_each_convolution_has_a_bias_of_its_own_so_that_quantisers_need_not_copy_it(
+    tmp_path: Path,
+) -> None:
+    node, random = helper.make_node, np.random.default_rng(0)
+    model = model_of(
+        [
+            node("Conv", ["x", "first", "bias"], ["bias0"], pads=[1, 1]),
+            node("Conv", ["bias0", "second", "bias"], ["bias1"], pads=[1, 1]),
+            node("Neg", ["bias1"], ["bias2"]),  # quantisers would call their copies so
+            node("Conv", ["bias2", "second", "bias"], ["y"], pads=[1, 1]),
+        ],
+        inputs={"x": (TensorProto.FLOAT, ["n", 2, 8])},
+        outputs={"y": (TensorProto.FLOAT, ["n", 3, 8])},
+        first=random.normal(size=(3, 2, 3)).astype(np.float32),
+        second=random.normal(size=(3, 3, 3)).astype(np.float32),
+        bias=random.normal(size=3).astype(np.float32),
+    )
+    feeds = {"x": random.normal(size=(8, 2, 8)).astype(np.float32)}
+    source, target = save(tmp_path / "m.onnx", model), tmp_path / "n.onnx"
+    assert normalise(source, target, feeds) == ()
+    np.savez(tmp_path / "rows.npz", allow_pickle=False, **feeds)
+    quantised = tmp_path / "q.onnx"
+    recipe = Recipe(name="static", quantization=QuantizationMode.STATIC)
+    build(recipe, target, quantised, Rows(str(tmp_path / "rows.npz")))
+    wanted, answers = (Model(p, threads=1).run_rows(feeds)["y"] for p in (source, quantised))
+    assert sqnr_db(wanted, answers) > 20
 
 
 def test_folding_keeps_outputs_that_declare_less_than_it_finds_out(tmp_path: Path) -> None:
