@@ -171,10 +171,13 @@ def restore(
         for place, name in enumerate(node.input):
             source = before[node.name].input[place]
             if source in weights:
-                if source not in held:
-                    model.graph.initializer.append(weights[source])
-                    held.add(source)
-                node.input[place] = source
+                # What dequantises a bias goes by the bias's own name.
+                back = source if source not in made_by else f"{source}/fp32"
+                if back not in held:
+                    model.graph.initializer.add().CopyFrom(weights[source])
+                    model.graph.initializer[-1].name = back
+                    held.add(back)
+                node.input[place] = back
             else:
                 node.input[place] = _undequantised(name, made_by)
     return model

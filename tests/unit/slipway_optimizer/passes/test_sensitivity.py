@@ -1,10 +1,12 @@
 """The node that INT8 ruins is found and left alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from slipway.api.v1alpha1.optimization import QuantizationMode
 from slipway_optimizer.metrics import sqnr_db
@@ -24,17 +26,36 @@ def network() -> onnx.ModelProto:
     return tower(RANDOM, width=WIDTH, layers=LAYERS, spiked=BAD)
 
 
-def search(folder: Path, mode: QuantizationMode, *, seconds: float = 60) -> tuple[Path, Found]:
-    source = save(folder / "m.onnx", network())
+def network_with_biases() -> onnx.ModelProto:
+    """The same, its products with biases."""
+    model = network()
+    for node in model.graph.node:
+        if node.op_type == "MatMul":
+            node.op_type = "Gemm"
+            node.input.append(f"{node.name}.bias")
+            bias = RANDOM.normal(size=WIDTH).astype(np.float32) / 10
+            model.graph.initializer.append(numpy_helper.from_array(bias, node.input[2]))
+    return model
+
+
+def search(
+    folder: Path,
+    mode: QuantizationMode,
+    *,
+    model: onnx.ModelProto | None = None,
+    seconds: float = 60,
+) -> tuple[Path, Found]:
+    source = save(folder / "m.onnx", model or network())
     question = Question(Recipe(name="q", quantization=mode), "y", 25.0, seconds)
     return source, find(source, folder, ROWS, question)
 
 
 @pytest.mark.parametrize("mode", [QuantizationMode.STATIC, QuantizationMode.DYNAMIC])
+@pytest.mark.parametrize("make", [network, network_with_biases])
 def test_the_worst_node_comes_first_and_without_it_the_target_is_reached(
-    tmp_path: Path, mode: QuantizationMode
+    tmp_path: Path, mode: QuantizationMode, make: Callable[[], onnx.ModelProto]
 ) -> None:
-    source, found = search(tmp_path, mode)
+    source, found = search(tmp_path, mode, model=make())
     assert found.ranking[0][0] == BAD
     assert [node for node, _ in found.ranking[1:]] != []
     assert found.exclude == (BAD,)
