@@ -34,7 +34,8 @@ def quantize_dynamic(
         str(source),
         str(target),
         op_types_to_quantize=list(OPERATORS),
-        nodes_to_exclude=list(exclude),
+        # It writes a Gemm as a product and a sum first, and asks for the product's name.
+        nodes_to_exclude=[*exclude, *(f"{name}_MatMul" for name in exclude)],
         per_channel=per_channel,
         reduce_range=reduce_range,
         weight_type=QuantType.QInt8,
