@@ -110,6 +110,25 @@ def test_load_threads_and_weight_are_measured(tmp_path: Path) -> None:
     assert 0 < float(figures["gzip_bytes"]) < path.stat().st_size
 
 
+def test_a_load_test_ends_where_more_requests_at_once_would_hold_too_much_memory(
+    tmp_path: Path,
+) -> None:
+    """One run holds 80 MB, and half of what may be held is less."""
+    wide = model_of(
+        [
+            node("MatMul", ["x", "wide"], ["w"]),
+            node("Neg", ["w"], ["v"]),
+            node("ReduceMean", ["v"], ["p"], axes=[1]),
+        ],
+        inputs={"x": (TensorProto.FLOAT, ["n", 1])},
+        outputs={"p": (TensorProto.FLOAT, ["n", 1])},
+        wide=np.ones((1, 10_000_000), np.float32),
+    )
+    model = Model(save(tmp_path / "m.onnx", wide), threads=1)
+    points = load_test(model, {"x": np.ones((1, 1), np.float32)}, seconds=0.01)
+    assert [point.in_flight for point in points] == [1]
+
+
 def test_a_part_of_a_large_file_stands_for_all_of_it(tmp_path: Path) -> None:
     path = tmp_path / "large"
     noise = np.random.default_rng(0).integers(0, 256, 8 << 20, dtype=np.uint8)
