@@ -1,6 +1,7 @@
 """What outputs are worth, against labels and against each other. Pure numpy."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from slipway.errors import Invalid
 from slipway_optimizer.arrays import Array
 
 _Z95: Final = 1.645  # one-sided: only a loss is feared
+_PIECE: Final = 1 << 20  # numbers that are compared at a time
 Scores = NDArray[np.float64]
 
 
@@ -110,9 +112,10 @@ def sqnr_db(reference: Array, candidate: Array) -> float:
         return -math.inf
     if reference.dtype.kind != "f":
         return math.inf if np.array_equal(reference, candidate) else 0.0
-    wide = reference.astype(np.float64)
-    noise = float(np.square(wide - candidate.astype(np.float64)).sum())
-    signal = float(np.square(wide).sum())
+    noise = signal = 0.0
+    for ours, theirs in _pieces(reference.reshape(-1), candidate.reshape(-1)):
+        noise += float(np.square(ours - theirs).sum())
+        signal += float(np.square(ours).sum())
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
@@ -125,12 +128,22 @@ def cosine(reference: Array, candidate: Array) -> float | None:
     """
     if reference.shape != candidate.shape or reference.dtype.kind != "f" or not len(reference):
         return None
-    ours = reference.reshape(len(reference), -1).astype(np.float64)
-    theirs = candidate.reshape(len(candidate), -1).astype(np.float64)
-    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    equal = (ours == theirs).all(axis=1)
-    cosines = np.where(equal, 1.0, (ours * theirs).sum(axis=1) / np.where(lengths, lengths, 1.0))
-    return float(cosines.mean())
+    rows, total = len(reference), 0.0
+    for ours, theirs in _pieces(reference.reshape(rows, -1), candidate.reshape(rows, -1)):
+        lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+        equal = (ours == theirs).all(axis=1)
+        products = (ours * theirs).sum(axis=1) / np.where(lengths, lengths, 1.0)
+        total += float(np.where(equal, 1.0, products).sum())
+    return total / rows
+
+
+def _pieces(reference: Array, candidate: Array) -> Iterator[tuple[Array, Array]]:
+    """Some rows of both at a time, in double precision: all of them would take twice their size."""
+    each = max(1, reference[:1].size)
+    step = max(1, _PIECE // each)
+    for start in range(0, len(reference), step):
+        piece = slice(start, start + step)
+        yield reference[piece].astype(np.float64), candidate[piece].astype(np.float64)
 
 
 def agreement(reference: Array, candidate: Array) -> float | None:

@@ -1,6 +1,7 @@
 """Arithmetic of quality."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -98,6 +99,20 @@ def test_the_first_row_with_nan_or_infinity_is_found() -> None:
     values[2, 1] = np.inf
     values[3, 0] = np.nan
     assert first_nonfinite(values) == 2
+
+
+def test_large_answers_are_compared_in_pieces_that_add_up_and_take_little_memory() -> None:
+    random = np.random.default_rng(0)
+    ours = random.normal(size=(24, 3, 100_000)).astype(np.float32)  # 29 MB
+    theirs = ours + random.normal(scale=0.1, size=ours.shape).astype(np.float32)
+    wide, error = ours.astype(np.float64), theirs.astype(np.float64) - ours
+    wanted = 10 * np.log10(np.square(wide).sum() / np.square(error).sum())
+    tracemalloc.start()
+    assert sqnr_db(ours, theirs) == pytest.approx(wanted)
+    assert cosine(ours, theirs) == pytest.approx(1 / np.sqrt(1.01), abs=1e-4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < ours.nbytes * 1.5  # both in double precision are four times as much
 
 
 def test_the_cosine_is_the_mean_of_rows() -> None:
