@@ -120,8 +120,13 @@ def without(recipe: Recipe, exclude: tuple[str, ...]) -> Recipe:
     return recipe.model_copy(update={"name": f"{recipe.name}-partial", "exclude": exclude})
 
 
-def to_bisect(screens: dict[str, Screen], recipes: dict[str, Recipe], limits: Limits) -> str | None:
-    """The fastest that will likely fail, if it is faster than all that will likely pass."""
+def to_bisect(
+    screens: dict[str, Screen], recipes: dict[str, Recipe], limits: Limits
+) -> tuple[str, ...]:
+    """What will likely fail though it is faster than all that will likely pass, fastest first.
+
+    Of those that differ in their ranges only, the fastest: their sensitive nodes are the same.
+    """
     good = [s.ratio for s in screens.values() if is_promising(s, limits)]
     best = min(good, default=1.0)
     doubtful = [
@@ -132,4 +137,8 @@ def to_bisect(screens: dict[str, Screen], recipes: dict[str, Recipe], limits: Li
         and recipes[name].quantization in (QuantizationMode.DYNAMIC, QuantizationMode.STATIC)
         and not recipes[name].exclude
     ]
-    return min(doubtful)[1] if doubtful else None
+    found: dict[tuple[object, ...], str] = {}
+    for _, name in sorted(doubtful):
+        recipe = recipes[name]
+        found.setdefault((recipe.quantization, recipe.carried, recipe.per_channel), name)
+    return tuple(found.values())

@@ -87,20 +87,26 @@ def test_the_coarser_grain_is_tried_once() -> None:
 @pytest.mark.parametrize(
     ("static", "dynamic", "expected"),
     [
-        pytest.param(screen(3, ratio=0.4), screen(35, ratio=0.6), "s", id="faster but noisy"),
-        pytest.param(
-            screen(3, ratio=0.6), screen(35, ratio=0.4), None, id="slower than a good one"
-        ),
-        pytest.param(screen(35, ratio=0.4), screen(35, ratio=0.5), None, id="nothing to mend"),
-        pytest.param(screen(3, ratio=0.97), screen(3, ratio=1.2), None, id="nothing to gain"),
-        pytest.param(screen(3, ratio=0.7), screen(3, ratio=0.4), "d", id="the fastest first"),
+        pytest.param(screen(3, ratio=0.4), screen(35, ratio=0.6), ("s",), id="faster but noisy"),
+        pytest.param(screen(3, ratio=0.6), screen(35, ratio=0.4), (), id="slower than a good one"),
+        pytest.param(screen(35, ratio=0.4), screen(35, ratio=0.5), (), id="nothing to mend"),
+        pytest.param(screen(3, ratio=0.97), screen(3, ratio=1.2), (), id="nothing to gain"),
+        pytest.param(screen(3, ratio=0.7), screen(3, ratio=0.4), ("d", "s"), id="fastest first"),
     ],
 )
-def test_nodes_are_sought_for_the_fastest_that_would_fail(
-    static: Screen, dynamic: Screen, expected: str | None
+def test_nodes_are_sought_for_those_that_would_fail_though_they_are_faster(
+    static: Screen, dynamic: Screen, expected: tuple[str, ...]
 ) -> None:
     recipes = {"s": STATIC, "d": DYNAMIC}
     assert to_bisect({"s": static, "d": dynamic}, recipes, UNLABELLED) == expected
+
+
+def test_nodes_are_sought_once_for_recipes_that_differ_in_their_ranges_only() -> None:
+    wide = STATIC.model_copy(update={"name": "wide", "carried": ("Add", "Relu")})
+    clipped = wide.model_copy(update={"name": "clipped", "calibration": Calibration.PERCENTILE})
+    screens = {"s": screen(20), "wide": screen(20, ratio=0.45), "clipped": screen(21, ratio=0.4)}
+    recipes = {"s": STATIC, "wide": wide, "clipped": clipped}
+    assert to_bisect(screens, recipes, UNLABELLED) == ("clipped", "s")
 
 
 @pytest.mark.parametrize(("left", "seconds"), [(-5, 20), (0, 20), (100, 120), (9_999, 1_800)])

@@ -46,6 +46,7 @@ _BUILD_SHARE: Final = 0.6  # of the budget; measuring has the rest
 _TRAINING_SHARE: Final = 0.8  # of what is left; writing and looking have the rest
 _SCREEN_ROWS: Final = 32
 _SCREEN_SECONDS: Final = 0.4
+_CLOSE_ENOUGH_DB: Final = CLOSE_DB + 0.5  # other rows will judge
 _LABELLED_TARGET_DB: Final = 25.0  # the labels decide the rest
 _BEST_DB: Final = 200.0
 _CLOSENESS: Final = (GateMetric.SQNR_DB, GateMetric.COSINE, GateMetric.AGREEMENT)
@@ -210,34 +211,35 @@ class _Search:
                 self._follow(following)
         screens = {n: c.screen for n, c in self.built.items() if c.screen is not None}
         recipes = {n: c.recipe for n, c in self.built.items()}
-        doubtful = to_bisect(screens, recipes, self._limits)
-        if doubtful is not None:
-            self._bisect(recipes[doubtful])
+        for name in to_bisect(screens, recipes, self._limits):
+            found = self._bisect(recipes[name])
+            if found and found.screen is not None and is_promising(found.screen, self._limits):
+                break
 
-    def _follow(self, recipe: Recipe | None) -> None:
-        if recipe is not None and self._left > 0:
-            self.job.progress.say(f"also {recipe.name}: {recipe.text}")
-            self._attempt(recipe)
+    def _follow(self, recipe: Recipe | None) -> BuiltCandidate | None:
+        if recipe is None or self._left <= 0:
+            return None
+        self.job.progress.say(f"also {recipe.name}: {recipe.text}")
+        return self._attempt(recipe)
 
-    def _bisect(self, recipe: Recipe) -> None:
+    def _bisect(self, recipe: Recipe) -> BuiltCandidate | None:
         seconds = self._left / 2
         if seconds < 1:
             self.notes.append(f"no time was left to find the sensitive nodes of {recipe.name}")
-            return
+            return None
         self.job.progress.say(f"find the sensitive nodes of {recipe.name}")
-        target = CLOSE_DB if self.ground.metric is None else _LABELLED_TARGET_DB
+        target = _CLOSE_ENOUGH_DB if self.ground.metric is None else _LABELLED_TARGET_DB
         try:
             result = self._isolated("sensitivity", recipe, None, seconds=seconds, target_db=target)
         except Refused as error:
             self.notes.append(f"sensitivity of {recipe.name} not found: {error}")
-            return
+            return None
         self.sensitivity = result.sensitivity
         if result.exclude:
-            self._follow(without(recipe, result.exclude))
-        else:
-            self.notes.append(
-                f"{recipe.name}: not even half of its nodes in fp32 reach {target:.0f} dB"
-            )
+            return self._follow(without(recipe, result.exclude))
+        words = f"not even half of its nodes in fp32 reach {target:g} dB"
+        self.notes.append(f"{recipe.name}: {words}")
+        return None
 
     def _isolated(
         self, action: str, recipe: Recipe, target: Path | None, **wishes: float
