@@ -155,7 +155,7 @@ def _static(recipe: Recipe, source: Path, target: Path, scratch: _Scratch) -> No
     )
     quantize_static(source, target, load_npz(scratch.calibration, limit=MAX_BYTES), options)
     model = load_outline(target)
-    if keep_results(model):
+    if keep_results(model, load_outline(source)):
         target.write_bytes(model.SerializeToString())
 
 

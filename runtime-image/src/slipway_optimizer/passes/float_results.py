@@ -11,23 +11,29 @@ import onnx
 from slipway_optimizer.outside import messages
 
 _PRODUCTS: Final = ("Gemm", "MatMul")
+_CUTTING: Final = ("Clip", "Relu")
 _INT8_READERS: Final = ("Conv", "Gemm", "MatMul")
 
 
-def keep_results(model: onnx.ModelProto) -> int:
+def keep_results(model: onnx.ModelProto, source: onnx.ModelProto) -> int:
     """Remove pairs of QuantizeLinear and DequantizeLinear whose result is only read as fp32.
 
     Args:
         model: as a static quantiser wrote it; it is changed.
+        source: what it quantised. It leaves out a Relu or Clip where the range of the pair behind
+            it does the same: there the pair stays.
 
     Returns:
         How many pairs went.
     """
     graph = _Graph(model.graph)
+    cut = {node.output[0] for node in source.graph.node if node.op_type in _CUTTING}
     gone: dict[str, str] = {}  # the result of the pair -> that of the product
     for last in model.graph.node:
         product = graph.product_before(last)
-        if product is not None and not any(map(graph.stays_int8, graph.readers(last.output[0]))):
+        if product is None or not cut.isdisjoint((product.output[0], last.output[0])):
+            continue
+        if not any(map(graph.stays_int8, graph.readers(last.output[0]))):
             gone[last.output[0]] = product.output[0]
     _remove(model.graph, gone, graph)
     return len(gone)

@@ -216,7 +216,7 @@ def restore(
                 node.input[place] = _undequantised(name, made_by)
     _free_results(model.graph, names, made_by)
     drop_unused(model.graph)
-    keep_results(model)
+    keep_results(model, original)
     return model
 
 

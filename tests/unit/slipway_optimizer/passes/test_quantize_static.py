@@ -40,9 +40,14 @@ def network() -> onnx.ModelProto:
     )
 
 
-def built(folder: Path, recipe: Recipe) -> tuple[onnx.ModelProto, float]:
+NETWORK = network()
+
+
+def built(
+    folder: Path, recipe: Recipe, network: onnx.ModelProto = NETWORK
+) -> tuple[onnx.ModelProto, float]:
     """The variant, and its SQNR."""
-    source, target = save(folder / "m.onnx", network()), folder / "q.onnx"
+    source, target = save(folder / "m.onnx", network), folder / "q.onnx"
     np.savez(folder / "rows.npz", allow_pickle=False, **ROWS)
     build(recipe, source, target, Rows(str(folder / "rows.npz")))
     wanted, answers = (Model(p, threads=1).run_rows(ROWS)["y"] for p in (source, target))
@@ -75,3 +80,28 @@ def test_the_last_product_answers_in_fp32(tmp_path: Path) -> None:
     recipe = Recipe(name="q", quantization=QuantizationMode.STATIC, carried=CARRIED)
     model, _ = built(tmp_path, recipe)
     assert {n.op_type for n in model.graph.node if "y" in n.output} == {"Gemm"}
+
+
+@pytest.mark.parametrize("cutting", ["Relu", "Clip"])
+@pytest.mark.parametrize("behind", [None, "Exp"])
+def test_what_cuts_a_products_result_is_not_lost(
+    tmp_path: Path, cutting: str, behind: str | None
+) -> None:
+    limits = ["zero", "six"] if cutting == "Clip" else []
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"], "flat"),
+        helper.make_node("MatMul", ["flat", "weights"], ["raw"], "product"),
+        helper.make_node(cutting, ["raw", *limits], ["cut" if behind else "y"], "cut"),
+    ]
+    if behind:
+        nodes.append(helper.make_node(behind, ["cut"], ["y"], "behind"))
+    network = model_of(
+        nodes,
+        inputs={"x": (TensorProto.FLOAT, ["n", 2, 8, 8])},
+        outputs={"y": (TensorProto.FLOAT, ["n", 32])},
+        weights=RANDOM.normal(size=(128, 32)).astype(np.float32) / 8,
+        **({"zero": np.array(0, np.float32), "six": np.array(6, np.float32)} if limits else {}),
+    )
+    recipe = Recipe(name="q", quantization=QuantizationMode.STATIC, carried=("Clip", *CARRIED))
+    _, distance = built(tmp_path, recipe, network)
+    assert distance > 25
