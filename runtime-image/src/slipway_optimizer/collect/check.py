@@ -11,6 +11,7 @@ from slipway.api.v1alpha1.validation import Task
 from slipway.errors import Invalid
 from slipway_optimizer import datasets, graph
 from slipway_optimizer.arrays import Array, Arrays, load_npz
+from slipway_optimizer.convert import adapt
 from slipway_optimizer.datasets import MAX_BYTES, Expectations
 
 _FEW: Final = 100
@@ -51,12 +52,16 @@ def check(path: Path, wanted: Wanted) -> list[str]:
 def _fits(path: Path, arrays: Arrays, wanted: Wanted) -> list[str]:
     assert wanted.model is not None
     model, _ = graph.load_with_data(wanted.model)
-    signature = graph.signature_of(model)
-    output = signature.output(wanted.output)
+    scores = adapt.plain_scores(model)  # what the conversion does before it reads the rows
+    adapt.label_rows(model)
+    adapt.batch_first(model)
+    signature = graph.signature_of(model, any_batch=True)
+    output = signature.output(wanted.output or (scores.output if scores else None))
     if output is None:
         there = ", ".join(tensor.name for tensor in signature.outputs)
         raise Invalid(f"the model has no output '{wanted.output}' (--judge), but {there}")
-    datasets.load(path, signature, Expectations(wanted.task, wanted.labels, output))
+    classes = None if scores is None else scores.unusual
+    datasets.load(path, signature, Expectations(wanted.task, wanted.labels, output, classes))
     asked = {tensor.name for tensor in signature.inputs}
     known = asked | {wanted.labels} | {f"expected:{tensor.name}" for tensor in signature.outputs}
     unused = sorted(set(arrays) - known)

@@ -122,6 +122,11 @@ class PlainScores:
         count = len(self.classes)
         return f"output '{self.output}' was a map a row (ZipMap): a tensor [rows, {count}] now"
 
+    @property
+    def unusual(self) -> tuple[int | str, ...] | None:
+        """The classes where they are not 0..k-1."""
+        return None if self.classes == tuple(range(len(self.classes))) else self.classes
+
 
 def plain_scores(model: onnx.ModelProto) -> PlainScores | None:
     """Take off ZipMap, scikit-learn's default: it answers maps, which no protocol carries."""

@@ -91,8 +91,7 @@ def _take(source: Path, target: Path) -> _Taken:
     outside_file.write(model, target, folder=source.parent)
     if scores is None:
         return _Taken(tuple(notes), size, by_rows)
-    usual = scores.classes == tuple(range(len(scores.classes)))
-    return _Taken(tuple(notes), size, by_rows, None if usual else scores.classes, scores.output)
+    return _Taken(tuple(notes), size, by_rows, scores.unusual, scores.output)
 
 
 def _told(outside: int, left: Sequence[object]) -> str:

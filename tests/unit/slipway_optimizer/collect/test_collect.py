@@ -14,7 +14,7 @@ from slipway_optimizer.collect import command
 from slipway_optimizer.collect.from_csv import Table, parse_columns, read
 from slipway_optimizer.collect.from_images import Pictures
 from slipway_optimizer.collect.from_images import read as read_images
-from tests.support.small_models import classifier, rows, save, save_rows
+from tests.support.small_models import classifier, model_of, rows, save, save_rows
 
 
 def table(folder: Path, text: str) -> Path:
@@ -143,6 +143,55 @@ def test_a_model_with_its_weights_beside_it_is_fitted_too(
     onnx.save_model(classifier(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0)
     assert run("check", tmp_path / "d.npz", "--model", tmp_path / "m.onnx") == 0
     assert "fits m.onnx: inputs x" in capsys.readouterr().out
+
+
+def test_a_state_has_its_rows_first_as_in_requests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_of(
+        [onnx.helper.make_node("Add", ["x", "state"], ["y"])],
+        inputs={
+            "x": (onnx.TensorProto.FLOAT, ["n", 4]),
+            "state": (onnx.TensorProto.FLOAT, [2, "n", 4]),
+            "rate": (onnx.TensorProto.INT64, []),
+        },
+        outputs={"y": (onnx.TensorProto.FLOAT, [2, "n", 4])},
+    )
+    held = {"x": np.ones((6, 4), np.float32), "rate": np.ones(6, np.int64)}
+    data = save_rows(tmp_path / "d.npz", held | {"state": np.ones((6, 2, 4), np.float32)})
+    words = ("check", data, "--model", save(tmp_path / "m.onnx", model), "--task", "None")
+    assert run(*words) == 0
+    assert "fits m.onnx: inputs rate, state, x" in capsys.readouterr().out
+    save_rows(data, held | {"state": np.ones((2, 6, 4), np.float32)})
+    assert run(*words) == 65
+    assert "arrays differ in rows (x 6, rate 6, state 2)" in capsys.readouterr().err
+
+
+def test_a_fixed_batch_and_named_classes_are_no_obstacle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = [
+        onnx.helper.make_node("Softmax", ["x"], ["p"]),
+        onnx.helper.make_node(
+            "ZipMap", ["p"], ["scores"], domain="ai.onnx.ml", classlabels_strings=["a", "b", "c"]
+        ),
+    ]
+    model = model_of(
+        nodes,
+        inputs={"x": (onnx.TensorProto.FLOAT, [8, 3])},
+        outputs={"scores": (onnx.TensorProto.FLOAT, [])},
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+    key = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [])
+    maps = onnx.helper.make_map_type_proto(onnx.TensorProto.STRING, key)
+    model.graph.output[0].type.CopyFrom(onnx.helper.make_sequence_type_proto(maps))
+    held = {"x": np.ones((6, 3), np.float32), "labels": np.array(list("abcabc"))}
+    data, file = save_rows(tmp_path / "d.npz", held), save(tmp_path / "m.onnx", model)
+    assert run("check", data, "--model", file) == 0
+    assert "fits m.onnx: inputs x" in capsys.readouterr().out
+    save_rows(data, held | {"labels": np.array(list("abcabz"))})
+    assert run("check", data, "--model", file) == 65
+    assert "z" in capsys.readouterr().err
 
 
 def test_a_data_set_that_does_not_fit_is_refused_by_row_and_column(
