@@ -212,6 +212,11 @@ def _shape(array: Array, tensor: Tensor) -> None:
             f"array '{tensor.name}' has shape {shape}, but the input has {len(wanted)} dimensions: "
             f"expected {wanted}, rows first"
         )
+    if 0 in shape:
+        raise Invalid(
+            f"array '{tensor.name}' has shape {shape}: requests with an empty dimension are not "
+            "served, so give rows of at least 1 there, or export the model without this input"
+        )
     for axis, (have, want) in enumerate(zip(shape, wanted, strict=True)):
         if want not in (DYNAMIC, have):
             raise Invalid(

@@ -78,6 +78,7 @@ ZEROS = np.zeros((5, 4), np.float32)
         pytest.param({"x": np.zeros((5, 3), np.float32)}, r"array 'x' has shape \[5, 3\]: dimension 1 must be 4", id="columns"),
         pytest.param({"x": np.zeros((5, 4, 1), np.float32)}, r"shape \[5, 4, 1\], but the input has 2 dimensions: expected \[-1, 4\]", id="rank"),
         pytest.param({"x": np.zeros((0, 4), np.float32)}, "array 'x' has no rows", id="empty"),
+        pytest.param({"ids": np.zeros((5, 0), np.int32)}, r"array 'ids' has shape \[5, 0\]: requests with an empty dimension are not served", id="an empty dimension"),
         pytest.param({"x": np.float32(1)}, "array 'x' has no rows", id="a single number"),
         pytest.param({"x": with_value(ZEROS, (3, 2), np.nan)}, "array 'x' row 3, column 2: the value is NaN or infinite", id="NaN"),
         pytest.param({"x": with_value(ZEROS, (1, 0), np.inf)}, "array 'x' row 1, column 0", id="infinity"),
