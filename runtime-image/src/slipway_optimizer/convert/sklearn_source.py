@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from slipway_optimizer.arrays import Array
-from slipway_optimizer.convert import adapt, labels, tabular, unconvertible
+from slipway_optimizer.convert import adapt, labels, tabular, tokens, unconvertible
 from slipway_optimizer.convert.kinds import Kind, Sniffed
 from slipway_optimizer.convert.order import Conversion, ConvertOrder
 from slipway_optimizer.convert.tabular import INPUT, LABEL_OUTPUT, SCORES_OUTPUT
@@ -101,8 +101,11 @@ def convert_estimator(estimator: Any, target: Path, dataset: Path | None) -> Con
 
 def _names(estimator: Any) -> list[str]:
     """Of the classes of it and of its parts."""
-    parts = (estimator, *estimator.get_params(deep=True).values())
-    return [type(part).__name__ for part in parts]
+    return [type(part).__name__ for part in _parts(estimator)]
+
+
+def _parts(estimator: Any) -> tuple[Any, ...]:
+    return (estimator, *estimator.get_params(deep=True).values())
 
 
 def _write(estimator: Any, target: Path, features: int | None, pair: tuple[Array, Any]) -> None:
@@ -194,17 +197,18 @@ def _to_onnx(estimator: Any, features: int | None) -> Any:
     for part in (estimator, *(step for _, step in getattr(estimator, "steps", ()))):
         if hasattr(part, "flatten_transform"):  # VotingClassifier's: predictions never ask for it
             part.flatten_transform = False
-    plain = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    told: dict[int, dict[str, Any]] = dict(tokens.options_of(_parts(estimator)))
+    plain = told | {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
     failure: Exception | None = None
     # Some converters have no such option, and say so only when they are given it.
-    for opset, options in itertools.product(_OPSETS, (plain, None) if plain else (None,)):
+    for opset, options in itertools.product(_OPSETS, (plain, told) if plain else (told,)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return to_onnx(
                     estimator,
                     initial_types=[(INPUT, kind)],
-                    options=options,
+                    options=options or None,
                     target_opset={"": opset, "ai.onnx.ml": _ML_OPSET},
                 )
         except Exception as error:  # noqa: BLE001 - converters raise anything

@@ -226,6 +226,28 @@ def test_a_text_pipeline_takes_text_and_needs_no_locale(words: Any, tmp_path: Pa
     np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("pattern", [r"(?u)\b\w\w+\b", r"\b\w+\b"])
+@pytest.mark.parametrize("kind", [TfidfVectorizer, CountVectorizer])
+def test_words_of_any_letters_and_their_pairs_are_the_same(
+    kind: Any, pattern: str, tmp_path: Path
+) -> None:
+    texts = [
+        "naïve Straße a café",
+        "ΑΒΓ δεζ 1 2 33",
+        "日本 日本語 x² _ __",
+        "I like a cat",
+        "bad day",
+    ]
+    texts, rude = texts * 4, [0, 1, 0, 1, 1] * 4
+    words = kind(ngram_range=(1, 2), token_pattern=pattern)
+    pipeline = make_pipeline(words, LogisticRegression(C=50)).fit(texts, rude)
+    converted(saved(tmp_path, pipeline))
+    asked = np.array([*texts[:5], "été \u2019quoted\u2019 Straße", "I like I cat"]).reshape(-1, 1)
+    answers = Model(tmp_path / "m.onnx", threads=1).run({"X": asked})
+    expected = pipeline.predict_proba(asked[:, 0])
+    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
+
+
 def test_a_vectoriser_of_letters_is_refused_with_a_remedy(tmp_path: Path) -> None:
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3))
     pipeline = make_pipeline(letters, LogisticRegression()).fit(TEXTS, RUDE)
