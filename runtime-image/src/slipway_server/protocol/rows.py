@@ -123,8 +123,11 @@ def rows_of(specs: Sequence[TensorSpec], arrays: Sequence[Array]) -> list[dict[s
 
 
 def _element(value: Any) -> Any:
-    """A row of an array: orjson prints arrays and numpy's scalars, but no FP16 scalar."""
-    return float(value) if isinstance(value, np.float16) else value
+    """A row of an array: orjson prints arrays and numpy's scalars, but no FP16 and no longlong.
+
+    ONNX Runtime's INT64 and UINT64 are longlong, which numpy's own are not on Linux.
+    """
+    return value.item() if isinstance(value, np.float16 | np.integer) else value
 
 
 def _is_named(node: Node) -> bool:

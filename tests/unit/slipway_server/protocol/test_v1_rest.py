@@ -16,6 +16,13 @@ TWO = signature(
 )
 
 
+def spec_of(array: Array) -> TensorSpec:
+    kinds = {"i": "INT", "u": "UINT", "f": "FP"}
+    kind = array.dtype.kind
+    datatype = "BOOL" if kind == "b" else f"{kinds[kind]}{8 * array.dtype.itemsize}"
+    return TensorSpec("label", datatype, (-1,))
+
+
 def decode(codec: V1Rest, value: Any) -> dict[str, Any]:
     request = codec.decode(json.dumps(value).encode())
     return {name: array.tolist() for name, array in request.feeds.items()}
@@ -66,6 +73,16 @@ def test_predictions_of_several_outputs_are_objects() -> None:
     assert answer(V1Rest(TWO), columns, [arrays[0][:1], arrays[1][:1]]) == {
         "outputs": {"label": [1], "p": [[0.25, 0.75]]}
     }
+
+
+@pytest.mark.parametrize("kind", ["q", "Q", "l", "L", "i", "b", "e", "f", "d", "?"])
+def test_numbers_of_every_c_type_are_rows(kind: str) -> None:
+    """ONNX Runtime answers INT64 as ``long long``, numpy on Linux as ``long``."""
+    arrays = [np.array([1, 0], kind), np.array([[0.25, 0.75], [1, 0]], np.float32)]
+    two = signature(inputs=TWO.inputs, outputs=(spec_of(arrays[0]), *TWO.outputs[1:]))
+    rows = [{"a": [1, 2], "n": 3}, {"a": [1, 2], "n": 3}]
+    found = answer(V1Rest(two), {"instances": rows}, arrays)["predictions"]
+    assert [row["label"] for row in found] == [1, 0]
 
 
 def test_an_output_without_rows_is_refused_for_rows() -> None:
