@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from slipway.errors import Invalid
-from slipway_optimizer.arrays import load_npz
+from slipway_optimizer.arrays import Arrays, load_npz
 from slipway_optimizer.collect import command
 from slipway_optimizer.collect.from_csv import Table, parse_columns, read
 from slipway_optimizer.collect.from_images import Pictures
@@ -157,7 +157,7 @@ def test_a_state_has_its_rows_first_as_in_requests(
         },
         outputs={"y": (onnx.TensorProto.FLOAT, [2, "n", 4])},
     )
-    held = {"x": np.ones((6, 4), np.float32), "rate": np.ones(6, np.int64)}
+    held: Arrays = {"x": np.ones((6, 4), np.float32), "rate": np.ones(6, np.int64)}
     data = save_rows(tmp_path / "d.npz", held | {"state": np.ones((6, 2, 4), np.float32)})
     words = ("check", data, "--model", save(tmp_path / "m.onnx", model), "--task", "None")
     assert run(*words) == 0
@@ -185,7 +185,7 @@ def test_a_fixed_batch_and_named_classes_are_no_obstacle(
     key = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [])
     maps = onnx.helper.make_map_type_proto(onnx.TensorProto.STRING, key)
     model.graph.output[0].type.CopyFrom(onnx.helper.make_sequence_type_proto(maps))
-    held = {"x": np.ones((6, 3), np.float32), "labels": np.array(list("abcabc"))}
+    held: Arrays = {"x": np.ones((6, 3), np.float32), "labels": np.array(list("abcabc"))}
     data, file = save_rows(tmp_path / "d.npz", held), save(tmp_path / "m.onnx", model)
     assert run("check", data, "--model", file) == 0
     assert "fits m.onnx: inputs x" in capsys.readouterr().out
