@@ -24,6 +24,16 @@ class Net(torch.nn.Module):
         return self.linear(torch.relu(self.conv(image)).flatten(1))
 
 
+class Named(torch.nn.Module):
+    def __init__(self, net: Net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image):
+        scores = self.net(image)
+        return {"scores": scores, "shares": scores.softmax(-1)}
+
+
 def load(path: Path):
     net = Net()
     net.load_state_dict(torch.load(path))
@@ -69,6 +79,7 @@ def main() -> None:
     torch.export.save(program, FOLDER / "open.pt2")
     torch.export.save(torch.export.export(net, (image,)), FOLDER / "fixed.pt2")
     torch.jit.script(net).save(FOLDER / "script.pt")
+    torch.jit.script(load.Named(net)).save(FOLDER / "named.pt")
     torch.save(net.state_dict(), FOLDER / "weights.pt")
     torch.save(net, FOLDER / "whole.pt")
     save_file(net.state_dict(), FOLDER / "weights.safetensors")

@@ -72,6 +72,19 @@ def test_a_hugging_face_folder_is_converted_with_its_names(
     }
 
 
+def test_torchscript_that_answers_a_dict_is_converted_with_its_names(
+    torch: Framework, expected: Any, tmp_path: Path
+) -> None:
+    found = torch.convert("named.pt", tmp_path, inputs=IMAGE)
+    assert (found.reason, found.message) == (None, "")
+    signature = graph.signature_of(graph.load(tmp_path / "model.onnx"))
+    assert [(t.name, t.shape) for t in signature.inputs] == [("image", (-1, 1, 28, 28))]
+    assert [(t.name, t.shape[0]) for t in signature.outputs] == [("scores", -1), ("shares", -1)]
+    image = np.random.default_rng(1).random((5, 1, 28, 28), np.float32)
+    scores = Model(tmp_path / "model.onnx", threads=1).run({"image": image})["scores"]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
 STREAM = [{"name": "rows", "shape": [-1, 9, 8]}, {"name": "state", "shape": [2, -1, 16]}]
 
 

@@ -1,14 +1,15 @@
 """PyTorch models of every kind. Owner file of torch, safetensors and transformers.
 
 Modules are exported by ``torch.onnx`` (dynamo first, the older exporter where that fails), without
-external data, with the batch open, and compared with the module itself.
+external data, with the batch open, and compared with the module itself. TorchScript goes the other
+way round: the older exporter, and where that fails, by way of an exported program.
 """
 
 import contextlib
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ class Opened:
 
     Attributes:
         module: called with tensors in the order of ``inputs``.
-        scripted: TorchScript, which only the older exporter reads.
+        scripted: TorchScript, which only the older exporter reads as it is.
         outputs: names, where the module gives them.
     """
 
@@ -196,6 +197,8 @@ def write(opened: Opened, target: Path) -> tuple[str, ...]:
     if not opened.scripted:
         attempts.append(lambda given: _dynamo(opened, given, target))
     attempts.append(lambda given: _script(opened, given, target))
+    if opened.scripted:
+        attempts.append(lambda given: _dynamo(_program(opened, given), given, target))
     failure: Exception | None = None
     for attempt in attempts:
         for size in inputs.sizes(opened.inputs):
@@ -207,7 +210,7 @@ def write(opened: Opened, target: Path) -> tuple[str, ...]:
             )
             try:
                 _quietly(lambda attempt=attempt, given=given: attempt(given))  # type: ignore[misc] # bound now
-                return _name(target, opened.outputs)[1]
+                return _name(target, opened.outputs or _keys(opened, given))[1]
             except Exception as error:  # noqa: BLE001 - exporters raise anything; the next one may do
                 failure = failure or error
     hint = (
@@ -218,6 +221,26 @@ def write(opened: Opened, target: Path) -> tuple[str, ...]:
     raise Refused(
         "ConversionFailed", f"torch.onnx cannot export the module ({_words(failure)}): {hint}"
     ) from failure
+
+
+def _program(opened: Opened, given: tuple[Any, ...]) -> Opened:
+    """TorchScript as a module that can be exported: it knows answers in a dict.
+
+    The converter is torch's own, but not public, and specialises what it cannot follow: whoever
+    calls this holds the answers to the module's.
+    """
+    from torch._export.converter import TS2EPConverter
+
+    program = TS2EPConverter(opened.module, given).convert()
+    return replace(opened, module=program.module(check_guards=False))
+
+
+def _keys(opened: Opened, given: tuple[Any, ...]) -> tuple[str, ...]:
+    """The keys of what TorchScript answers, if that is a dict of tensors."""
+    answer = opened.module(*given) if opened.scripted else None
+    if not isinstance(answer, dict):
+        return ()
+    return tuple(str(key) for key, value in answer.items() if isinstance(value, torch.Tensor))
 
 
 def _dynamo(opened: Opened, given: tuple[Any, ...], target: Path) -> None:
