@@ -30,6 +30,7 @@ SOURCES = {
 MODULES = (
     "batch",
     "batcher",
+    "busy_poll",
     "dataplane",
     "doors/door",
     "doors/grpc_infer",

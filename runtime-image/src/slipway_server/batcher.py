@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from slipway_server.batch import Job, Outcome, run_together
+from slipway_server.busy_poll import BusyPoll
 from slipway_server.engine import Session
 from slipway_server.errors import DeadlineExpired
 from slipway_server.inline import Inline
@@ -66,6 +67,7 @@ class Batcher:
         *,
         limits: QueueLimits,
         metrics: RunMetrics | None = None,
+        busy_poll: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin.
@@ -75,6 +77,7 @@ class Batcher:
             policy: how to run it.
             limits: of what waits.
             metrics: told of waits and runs.
+            busy_poll: whether CPUs are to spare for looking for the next request.
             clock: of deadlines. Not the loop's own, whose steps are milliseconds with uvloop.
         """
         self._session = session
@@ -90,6 +93,8 @@ class Batcher:
         self._scheduled = False
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._on_loop = Inline(policy.inline)
+        self._busy_poll = BusyPoll(busy_poll)
+        self._polling = False
         self._has_workers = False
         if not policy.inline:
             self._start_workers()
@@ -118,7 +123,8 @@ class Batcher:
         Raises:
             Overloaded: too many requests or bytes wait already.
         """
-        job.since = self._clock()
+        now = job.since = self._clock()
+        self._busy_poll.came(now)
         victim = self._queue.add(job)
         if not self._scheduled and self._has_place():
             self._scheduled = True
@@ -153,13 +159,26 @@ class Batcher:
             if not self._on_loop.stays:
                 self._start_workers()
             self._deliver(jobs, outcomes)
-            if not self._queue:
-                return
             now = self._clock()
+            if not self._queue:
+                self._rest(now)
+                return
             if now - start > _LOOP_SHARE_SECONDS or not self._on_loop.stays:
                 self._scheduled = True
                 self._loop.call_soon(self._tick)
                 return
+
+    def _rest(self, now: float) -> None:
+        """Nothing waits: let the loop sleep until the next request, or keep it awake."""
+        if self._busy_poll.rests(now) and not self._polling:
+            self._polling = True
+            self._loop.call_soon(self._poll)
+
+    def _poll(self) -> None:
+        """Come back after the loop has looked at its sockets, which it does without sleeping."""
+        self._polling = not self._scheduled and self._busy_poll.goes_on(self._clock())
+        if self._polling:
+            self._loop.call_soon(self._poll)
 
     def _start_workers(self) -> None:
         """For models whose runs are no matter of the loop, which must answer probes meanwhile.

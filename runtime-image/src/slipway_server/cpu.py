@@ -7,6 +7,7 @@ from typing import Final
 
 CGROUP: Final = Path("/sys/fs/cgroup")
 _UNLIMITED: Final = 1 << 50
+_SPARE: Final = 2
 
 
 def threads(root: Path = CGROUP) -> int:
@@ -27,6 +28,12 @@ def cpu_limit(root: Path = CGROUP) -> float | None:
     except (ValueError, ZeroDivisionError):
         return None  # "max", or no such file
     return limit if limit > 0 else None
+
+
+def has_spare(root: Path = CGROUP) -> bool:
+    """Whether one CPU may be kept busy and leave another, by the quota, too."""
+    limit = cpu_limit(root)
+    return len(os.sched_getaffinity(0)) >= _SPARE and (limit is None or limit >= _SPARE)
 
 
 def memory_limit(root: Path = CGROUP) -> int | None:

@@ -247,7 +247,13 @@ class _Server:
         bodies = self._http.limits
         share = max(bodies.body, bodies.buffered // len(self._state.models))
         limits = QueueLimits(requests=concurrency.max_queued, size=share)
-        batcher = Batcher(session, prepared.policy, limits=limits, metrics=model.metrics.runs)
+        batcher = Batcher(
+            session,
+            prepared.policy,
+            limits=limits,
+            metrics=model.metrics.runs,
+            busy_poll=cpu.has_spare(),
+        )
         model.metrics.describe(
             revision=identity.version, variant=prepared.variant, digest=identity.digest
         )

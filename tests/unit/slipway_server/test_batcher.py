@@ -273,8 +273,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.looked = 0
 
     def __call__(self) -> float:
+        self.looked += 1
         return self.now
 
     def model(self, feeds: Mapping[str, Array]) -> list[Array]:
@@ -345,6 +347,26 @@ async def test_what_waits_when_a_model_comes_back_is_run() -> None:
 
 async def test_a_pause_of_the_process_is_no_fault_of_the_model() -> None:
     assert await runs_on_the_loop(9, 1, 9, 9, 1, 9, 1) == [True] * 7
+
+
+@pytest.mark.parametrize(("spare", "looks"), [(True, 7), (False, 0)])
+async def test_the_loop_looks_again_for_a_client_that_asks_at_once(spare: bool, looks: int) -> None:
+    clock, quick = Clock(), BatchPolicy(inline=True)
+    session, limits = FakeSession(double), QueueLimits()
+    target = Batcher(session, quick, limits=limits, busy_poll=spare, clock=clock)
+    for _ in range(5):
+        (waiter,) = submitted(target, Waiter(rows(1)))
+        await waiter.value()
+    looked = clock.looked
+    for _ in range(7):
+        clock.now += 25e-6
+        await asyncio.sleep(0)
+    assert clock.looked - looked == looks
+    clock.now += 1.0
+    await asyncio.sleep(0)
+    looked = clock.looked
+    await asyncio.sleep(0)
+    assert clock.looked == looked  # and sleeps then
 
 
 async def test_a_bug_in_the_worker_reaches_the_door() -> None:

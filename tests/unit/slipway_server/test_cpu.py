@@ -34,6 +34,22 @@ def test_threads_are_the_limit_rounded_up_but_never_more_than_usable(tmp_path: P
     assert cpu.threads(written(tmp_path, {"cpu.max": "99900000 100000"})) == USABLE
 
 
+@pytest.mark.skipif(USABLE < 2, reason="wants two CPUs to spare one of them")
+@pytest.mark.parametrize(
+    ("files", "spare"),
+    [
+        ({}, True),
+        ({"cpu.max": "max 100000\n"}, True),
+        ({"cpu.max": "200000 100000\n"}, True),
+        ({"cpu.max": "150000 100000\n"}, False),
+    ],
+)
+def test_a_cpu_is_spare_where_another_is_left_by_the_quota(
+    tmp_path: Path, files: dict[str, str], spare: bool
+) -> None:
+    assert cpu.has_spare(written(tmp_path, files)) is spare
+
+
 @pytest.mark.parametrize(
     ("files", "limit"),
     [
