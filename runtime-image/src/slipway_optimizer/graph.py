@@ -1,5 +1,6 @@
 """ONNX graphs: reading what nobody vouches for, and describing it. One of onnx's owner files."""
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ from slipway_optimizer.outside import (
 from slipway_optimizer.tensors import DYNAMIC, Signature
 
 _MAX_BYTES: Final = 2 << 30  # what one protobuf message can hold
+_FEW_CHANNELS: Final = 4
+_FEW_WEIGHTS: Final = 256  # for one channel that comes out; patches of ViT have more, and gain
 _SMALL_TENSOR: Final = 1 << 10  # bytes; smaller ones stay in the graph
 _RUNTIME_DOMAINS: Final = frozenset({"com.microsoft", "com.microsoft.nchwc"})
 _DATATYPES: Final[dict[int, str]] = {
@@ -170,6 +173,26 @@ def weight_shares(model: onnx.ModelProto) -> dict[str, float]:
     for node in model.graph.node:
         read.setdefault(node.op_type, set()).update(sizes.keys() & set(node.input))
     return {name: sum(sizes[each] for each in held) / total for name, held in read.items()}
+
+
+def narrow_convolutions(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the convolutions of pictures and sounds as they come: few channels, few weights.
+
+    Kernels for INT8 sum over channels four at a time and gain nothing there (measured in
+    docs/decisions/0025). Groups, as in depthwise ones, are another matter.
+    """
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    return tuple(
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv"
+        and node.name
+        and all(attribute.name != "group" or attribute.i == 1 for attribute in node.attribute)
+        and (dims := shapes.get(node.input[1])) is not None
+        and len(dims) > 1
+        and dims[1] <= _FEW_CHANNELS
+        and math.prod(dims[1:]) < _FEW_WEIGHTS
+    )
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -50,6 +50,7 @@ class Profile:
         fused: rewrites that were found, for instance ``2 gelu``; variants build on them.
         activation_bytes: that one row's run writes, all operators together.
         operators: operator -> how many nodes of the graph.
+        narrow: convolutions that gain nothing in INT8, by name.
     """
 
     conv_time: float
@@ -59,6 +60,7 @@ class Profile:
     fused: tuple[str, ...] = ()
     activation_bytes: int = 0
     operators: Mapping[str, int] = field(default_factory=dict)
+    narrow: tuple[str, ...] = ()
 
     def held(self, operators: frozenset[str]) -> tuple[str, ...]:
         """Those of these operators that the graph has, by name."""
@@ -353,13 +355,16 @@ def _chains_convolutions(profile: Profile) -> bool:
 
 
 def _int8(name: str, mode: QuantizationMode, profile: Profile, *, vnni: bool) -> Recipe:
+    calibrated = mode in _CALIBRATED
+    others = profile.operators.get("Conv", 0) > len(profile.narrow)
     return Recipe(
         name=name,
         quantization=mode,
         reduce_range=not vnni,
         fused=profile.fused,
-        carried=profile.held(MOVES) if mode in _CALIBRATED else (),
+        carried=profile.held(MOVES) if calibrated else (),
         embeddings=mode in _RUN_TIME,
+        exclude=profile.narrow if calibrated and others else (),
     )
 
 

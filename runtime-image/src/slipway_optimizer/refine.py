@@ -116,8 +116,9 @@ def per_tensor(recipe: Recipe) -> Recipe | None:
 
 
 def without(recipe: Recipe, exclude: tuple[str, ...]) -> Recipe:
-    """The same with some nodes left in fp32."""
-    return recipe.model_copy(update={"name": f"{recipe.name}-partial", "exclude": exclude})
+    """The same with some more nodes left in fp32."""
+    left = (*recipe.exclude, *exclude)
+    return recipe.model_copy(update={"name": f"{recipe.name}-partial", "exclude": left})
 
 
 def to_bisect(
@@ -135,7 +136,6 @@ def to_bisect(
         if not is_promising(screen, limits)
         and screen.ratio < 0.95 * min(best, 1.0)
         and recipes[name].quantization in (QuantizationMode.DYNAMIC, QuantizationMode.STATIC)
-        and not recipes[name].exclude
     ]
     found: dict[tuple[object, ...], str] = {}
     for _, name in sorted(doubtful):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,7 +11,13 @@ from onnx import TensorProto, helper
 
 from slipway.artifacts.manifest import Tensor
 from slipway_optimizer.failures import Refused
-from slipway_optimizer.graph import load, opset_of, signature_of, weight_shares
+from slipway_optimizer.graph import (
+    load,
+    narrow_convolutions,
+    opset_of,
+    signature_of,
+    weight_shares,
+)
 from slipway_optimizer.tensors import Signature
 from tests.support.small_models import classifier, model_of, save
 
@@ -31,6 +38,30 @@ def test_a_model_shows_what_it_takes_and_gives(tmp_path: Path) -> None:
     )
     assert opset_of(model) == 17
     assert weight_shares(model) == {"Gemm": 1.0, "Softmax": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "attributes", "narrow"),
+    [
+        pytest.param((32, 3, 7, 7), {}, True, id="stem of a picture"),
+        pytest.param((16, 1, 9), {"strides": [4]}, True, id="a sound"),
+        pytest.param((32, 4, 3, 3), {"group": 1}, True, id="one group"),
+        pytest.param((64, 3, 16, 16), {}, False, id="patches"),
+        pytest.param((64, 32, 3, 3), {}, False, id="many channels"),
+        pytest.param((32, 1, 3, 3), {"group": 32}, False, id="depthwise"),
+    ],
+)
+def test_convolutions_of_few_channels_are_named(
+    kernel: tuple[int, ...], attributes: dict[str, Any], narrow: bool
+) -> None:
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "stem", **attributes)
+    model = model_of(
+        [node, helper.make_node("Conv", ["y", "x"], ["z"], "of no fixed weights")],
+        inputs={"x": (FLOAT, ["n", *kernel[1:]])},
+        outputs={"z": (FLOAT, [])},
+        w=np.zeros(kernel, np.float32),
+    )
+    assert narrow_convolutions(model) == (("stem",) if narrow else ())
 
 
 def test_weights_that_several_nodes_share_count_once_and_constants_count() -> None:

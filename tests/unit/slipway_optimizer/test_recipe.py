@@ -102,6 +102,21 @@ def test_int8_is_carried_between_convolutions(
     assert {recipe.name: recipe.carried for recipe in static} == expected
 
 
+def test_convolutions_that_gain_nothing_in_int8_stay_in_fp32_among_others() -> None:
+    narrow = ("stem",)
+    of = replace(mix(Conv=3, Add=1, Relu=2), narrow=narrow, matmul_time=0.2)
+    left = {recipe.name: recipe.exclude for recipe in auto(of).recipes}
+    assert left == {
+        BASELINE: (),
+        "int8-dynamic": (),
+        "int8-static": narrow,
+        "int8-static-wide": narrow,
+        "int8-hybrid": narrow,
+    }
+    alone = auto(replace(mix(Conv=1), narrow=narrow))
+    assert [recipe.exclude for recipe in alone.recipes] == [(), ()]
+
+
 def test_a_static_variant_says_what_int8_passes_through() -> None:
     *_, wide = auto(mix(**RESIDUAL)).recipes
     assert wide.text == "static QDQ U8S8 per channel on Conv, MatMul, Gemm, INT8 through Add, Relu"

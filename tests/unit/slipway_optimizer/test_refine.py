@@ -14,6 +14,7 @@ from slipway_optimizer.refine import (
     per_tensor,
     rejection,
     to_bisect,
+    without,
 )
 
 FAST = Objective.MIN_LATENCY_P95
@@ -107,6 +108,12 @@ def test_nodes_are_sought_once_for_recipes_that_differ_in_their_ranges_only() ->
     screens = {"s": screen(20), "wide": screen(20, ratio=0.45), "clipped": screen(21, ratio=0.4)}
     recipes = {"s": STATIC, "wide": wide, "clipped": clipped}
     assert to_bisect(screens, recipes, UNLABELLED) == ("clipped", "s")
+
+
+def test_nodes_are_also_sought_where_some_stay_in_fp32_already() -> None:
+    narrow = STATIC.model_copy(update={"exclude": ("stem",)})
+    assert to_bisect({"s": screen(20)}, {"s": narrow}, UNLABELLED) == ("s",)
+    assert without(narrow, ("worst",)).exclude == ("stem", "worst")
 
 
 @pytest.mark.parametrize(("left", "seconds"), [(-5, 20), (0, 20), (100, 120), (9_999, 1_800)])

@@ -143,6 +143,7 @@ def _build(
 
 def _static(recipe: Recipe, source: Path, target: Path, scratch: _Scratch) -> None:
     from slipway_optimizer.passes.float_results import keep_results
+    from slipway_optimizer.passes.pools import pool_first
     from slipway_optimizer.passes.quantize_static import StaticOptions, quantize_static
 
     options = StaticOptions(
@@ -155,7 +156,7 @@ def _static(recipe: Recipe, source: Path, target: Path, scratch: _Scratch) -> No
     )
     quantize_static(source, target, load_npz(scratch.calibration, limit=MAX_BYTES), options)
     model = load_outline(target)
-    if keep_results(model, load_outline(source)):
+    if keep_results(model, load_outline(source)) + pool_first(model):
         target.write_bytes(model.SerializeToString())
 
 

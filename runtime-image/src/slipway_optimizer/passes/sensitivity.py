@@ -120,6 +120,7 @@ class _Search:
             reduce_range=recipe.reduce_range,
             calibration=recipe.calibration,
             operators=PRODUCTS if dynamic else recipe.operators or OPERATORS,
+            exclude=recipe.exclude,
         )
         path = self._scratch / "probe.onnx"
         quantize_static(self._source, path, self._rows, options)
@@ -156,16 +157,16 @@ class _Search:
         return best
 
     def _without(self, exclude: tuple[str, ...]) -> float:
-        if self._asked.recipe.quantization is not QuantizationMode.DYNAMIC:
+        recipe = self._asked.recipe
+        if recipe.quantization is not QuantizationMode.DYNAMIC:
             return self._distance(restore(self._probe, self._fp32, frozenset(exclude)), self._rows)
         path = self._scratch / "dynamic.onnx"
-        recipe = self._asked.recipe
         quantize_dynamic(
             self._source,
             path,
             per_channel=recipe.per_channel,
             reduce_range=recipe.reduce_range,
-            exclude=exclude,
+            exclude=(*recipe.exclude, *exclude),
         )
         return _finite(sqnr_db(self._truth, self._answer(path, self._rows)))
 

@@ -208,4 +208,5 @@ def _profile(job: Job, fused: tuple[str, ...], feeds: Arrays) -> Profile:
         fused=fused,
         activation_bytes=spent.activation_bytes,
         operators=Counter(node.op_type for node in outline.graph.node),
+        narrow=graph.narrow_convolutions(outline),
     )
