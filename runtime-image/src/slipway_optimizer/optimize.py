@@ -30,7 +30,13 @@ from slipway_optimizer.convert.kinds import FORMAT_OF, sniff
 from slipway_optimizer.hardware import usable_threads
 from slipway_optimizer.progress import Progress
 from slipway_optimizer.settings import Settings, storage_from_env
-from slipway_optimizer.wishes import parse_candidate, parse_exports, parse_gate, parse_input
+from slipway_optimizer.wishes import (
+    as_options,
+    parse_candidate,
+    parse_exports,
+    parse_gate,
+    parse_input,
+)
 
 REFUSED: Final = 1
 _FORMATS: Final = {
@@ -155,7 +161,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             raise
         except Exception as error:  # noqa: BLE001 - a process's top loop: every end is reported
             failure, code = describe(step, error)
-            print(f"{failure.reason}: {failure.message}", file=sys.stderr)
+            print(f"{failure.reason}: {as_options(failure.message)}", file=sys.stderr)
             return code
 
 
@@ -193,7 +199,7 @@ def _step(step: Step, request: OptimizationRequest, settings: Settings) -> JobRe
         request=request,
         settings=settings,
         work=WorkDir(settings.work_dir),
-        progress=Progress(step, clock=time.monotonic),
+        progress=Progress(step, clock=time.monotonic, words=as_options),
         plain=request.artifacts_uri.startswith("file:"),
     )
     return perform(step, job)
@@ -206,7 +212,8 @@ def _show(report: JobReport | None, folder: Path) -> int:
     manifest = ArtifactManifest.model_validate_json(path.read_bytes())
     picked = report.artifact.variant if report.artifact else None
     rows = candidate_cells(manifest.validation.candidates, picked=picked)
-    print(f"\n{format_table(rows)}\n\n{report.verdict}: {report.reason}: {report.message}")
+    message = as_options(report.message)
+    print(f"\n{format_table(rows)}\n\n{report.verdict}: {report.reason}: {message}")
     where = report.artifact.manifest_uri if report.artifact else report.report_uri
     print(where)
     return REFUSED if report.verdict is Verdict.FAILED else ExitCode.OK

@@ -13,11 +13,13 @@ class Progress:
 
     Attributes:
         clock: seconds, monotonic.
+        words: how a line is put for who reads it.
     """
 
     step: str
     stream: TextIO = field(default_factory=lambda: sys.stdout)
     clock: Callable[[], float] = time.monotonic
+    words: Callable[[str], str] = str
     _started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -30,7 +32,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line: ``[build  12.3s] text``."""
-        print(f"[{self.step:<8} {self.seconds:6.1f}s] {text}", file=self.stream, flush=True)
+        print(f"[{self.step:<8} {self.seconds:6.1f}s] {self.words(text)}", file=self.stream, flush=True)
 
     def candidate(self, number: int, total: int, name: str) -> None:
         """Candidate ``number`` of ``total`` begins (from 1); the rest is guessed from the past."""

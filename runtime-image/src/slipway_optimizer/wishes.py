@@ -22,7 +22,31 @@ _SOME: Final = ("student", "")  # one of whatever width is fast enough
 _LOADER: Final = {"loader": "storageUri", "function": "function", "weights": "weightsUri"}
 _PLACES: Final = ("loader", "weights")
 _TRAINING: Final = {"epochs": "epochs", "rate": "learningRate"}
+_OPTIONS: Final = {  # field of the resource -> option of the command
+    "model.allowPickle": "--allow-pickle",
+    "model.inputs": "--input",
+    "model.loader": "--loader",
+    "model.loader.storageUri": "--loader",
+    "model.storageUri": "--model",
+    "optimization.budget": "--budget-seconds",
+    "optimization.exports": "--export",
+    "validation.dataset": "--dataset",
+    "validation.dataset.storageUri": "--dataset",
+    "validation.gates": "--gate",
+    "validation.labels": "--labels",
+    "validation.output": "--judge",
+    "validation.slices": "--slices",
+    "validation.task": "--task",
+}
+_FIELD: Final = re.compile(
+    rf"\b(?:spec\.)?({'|'.join(map(re.escape, sorted(_OPTIONS, key=len, reverse=True)))})(?![\w.]\w)"
+)
 _QUANTIZATION: Final = ("mode", "bits", "calibration", "perChannel", "embeddings", *_LISTS)
+
+
+def as_options(text: str) -> str:
+    """What a resource's user is told, for one of the command line: ``set --dataset``."""
+    return _FIELD.sub(lambda found: _OPTIONS[found[1]], text)
 
 
 def parse_input(text: str) -> ModelInput:

@@ -1,5 +1,8 @@
 """Gates and candidates as words."""
 
+import argparse
+import re
+
 import pytest
 
 from slipway.api.v1alpha1.optimization import (
@@ -17,7 +20,8 @@ from slipway.api.v1alpha1.optimization import (
 from slipway.api.v1alpha1.validation import Gate, GateMetric
 from slipway.artifacts.words import ExecutionProvider
 from slipway.errors import Invalid
-from slipway_optimizer.wishes import parse_candidate, parse_exports, parse_gate
+from slipway_optimizer.optimize import add_arguments
+from slipway_optimizer.wishes import as_options, parse_candidate, parse_exports, parse_gate
 
 
 def test_a_gate_has_a_metric_and_bounds() -> None:
@@ -116,3 +120,32 @@ def test_exports_are_named_in_any_case_and_once() -> None:
 def test_an_unknown_export_is_refused_with_what_there_is() -> None:
     with pytest.raises(Invalid, match="'coreml' is none of tflite, savedmodel, pt2, mindspore"):
         parse_exports(["coreml"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("needs rows: set validation.dataset", "needs rows: set --dataset"),
+        ("set validation.labels, or rename it", "set --labels, or rename it"),
+        ("check spec.validation.dataset.storageUri", "check --dataset"),
+        ("set spec.model.allowPickle if you trust it", "set --allow-pickle if you trust it"),
+        ("no output 'y' (spec.validation.output), but p", "no output 'y' (--judge), but p"),
+        ("raise spec.job.resources.limits", "raise spec.job.resources.limits"),
+        ("mymodel.inputs and model.inputs_2 are names", "mymodel.inputs and model.inputs_2 are names"),
+    ],
+)  # fmt: skip
+def test_fields_of_the_resource_are_named_as_options(text: str, expected: str) -> None:
+    assert as_options(text) == expected
+
+
+def test_every_option_that_is_named_exists() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    fields = (
+        "model.allowPickle model.inputs model.loader model.storageUri optimization.budget "
+        "optimization.exports validation.dataset validation.gates validation.labels "
+        "validation.output validation.slices validation.task"
+    )
+    named = re.findall(r"--[a-z-]+", as_options(fields))
+    assert len(named) == len(fields.split())
+    assert set(named) <= set(parser._option_string_actions)  # noqa: SLF001 - it has no other list
