@@ -32,7 +32,11 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line: ``[build  12.3s] text``."""
-        print(f"[{self.step:<8} {self.seconds:6.1f}s] {self.words(text)}", file=self.stream, flush=True)
+        print(
+            f"[{self.step:<8} {self.seconds:6.1f}s] {self.words(text)}",
+            file=self.stream,
+            flush=True,
+        )
 
     def candidate(self, number: int, total: int, name: str) -> None:
         """Candidate ``number`` of ``total`` begins (from 1); the rest is guessed from the past."""

@@ -39,14 +39,14 @@ _OPTIONS: Final = {  # field of the resource -> option of the command
     "validation.task": "--task",
 }
 _FIELD: Final = re.compile(
-    rf"\b(?:spec\.)?({'|'.join(map(re.escape, sorted(_OPTIONS, key=len, reverse=True)))})(?![\w.]\w)"
+    rf"\b(?:spec\.)?({'|'.join(map(re.escape, sorted(_OPTIONS, key=len, reverse=True)))})(?![\w.]\w)(: (?=[A-Z]))?"
 )
 _QUANTIZATION: Final = ("mode", "bits", "calibration", "perChannel", "embeddings", *_LISTS)
 
 
 def as_options(text: str) -> str:
     """What a resource's user is told, for one of the command line: ``set --dataset``."""
-    return _FIELD.sub(lambda found: _OPTIONS[found[1]], text)
+    return _FIELD.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), text)
 
 
 def parse_input(text: str) -> ModelInput:

@@ -127,6 +127,7 @@ def test_an_unknown_export_is_refused_with_what_there_is() -> None:
     [
         ("needs rows: set validation.dataset", "needs rows: set --dataset"),
         ("set validation.labels, or rename it", "set --labels, or rename it"),
+        ("or validation.task: None", "or --task None"),
         ("check spec.validation.dataset.storageUri", "check --dataset"),
         ("set spec.model.allowPickle if you trust it", "set --allow-pickle if you trust it"),
         ("no output 'y' (spec.validation.output), but p", "no output 'y' (--judge), but p"),
