@@ -38,9 +38,8 @@ _OPTIONS: Final = {  # field of the resource -> option of the command
     "validation.slices": "--slices",
     "validation.task": "--task",
 }
-_FIELD: Final = re.compile(
-    rf"\b(?:spec\.)?({'|'.join(map(re.escape, sorted(_OPTIONS, key=len, reverse=True)))})(?![\w.]\w)(: (?=[A-Z]))?"
-)
+_NAMES: Final = "|".join(map(re.escape, sorted(_OPTIONS, key=len, reverse=True)))
+_FIELD: Final = re.compile(rf"\b(?:spec\.)?({_NAMES})(?![\w.]\w)(: (?=[A-Z]))?")
 _QUANTIZATION: Final = ("mode", "bits", "calibration", "perChannel", "embeddings", *_LISTS)
 
 

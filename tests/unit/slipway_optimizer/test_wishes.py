@@ -132,7 +132,7 @@ def test_an_unknown_export_is_refused_with_what_there_is() -> None:
         ("set spec.model.allowPickle if you trust it", "set --allow-pickle if you trust it"),
         ("no output 'y' (spec.validation.output), but p", "no output 'y' (--judge), but p"),
         ("raise spec.job.resources.limits", "raise spec.job.resources.limits"),
-        ("mymodel.inputs and model.inputs_2 are names", "mymodel.inputs and model.inputs_2 are names"),
+        ("mymodel.inputs, model.inputs_2", "mymodel.inputs, model.inputs_2"),
     ],
 )  # fmt: skip
 def test_fields_of_the_resource_are_named_as_options(text: str, expected: str) -> None:
@@ -149,4 +149,4 @@ def test_every_option_that_is_named_exists() -> None:
     )
     named = re.findall(r"--[a-z-]+", as_options(fields))
     assert len(named) == len(fields.split())
-    assert set(named) <= set(parser._option_string_actions)  # noqa: SLF001 - it has no other list
+    assert set(named) <= set(parser._option_string_actions)
