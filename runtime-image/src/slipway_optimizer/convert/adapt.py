@@ -38,7 +38,7 @@ def portable_text(model: onnx.ModelProto) -> list[str]:
 
 def label_rows(model: onnx.ModelProto) -> list[str]:
     """Open the label output of converters that declare one row for any number of them."""
-    if not all(_first(value) == 0 for value in _asked(model)):
+    if not all(_first(value) == 0 for value in asked(model)):
         return []
     notes = []
     for value in model.graph.output:
@@ -92,7 +92,7 @@ def reshape_output(model: onnx.ModelProto, name: str, columns: Sequence[int]) ->
     inside, shape = f"{name}_unshaped", f"{name}_shape"
     for node in model.graph.node:
         node.output[:] = [inside if made == name else made for made in node.output]
-    _rename_uses(model.graph, name, inside)
+    rename_uses(model.graph, name, inside)
     sizes = np.array([-1, *columns], np.int64)
     model.graph.initializer.append(numpy_helper.from_array(sizes, shape))
     node = helper.make_node("Reshape", [inside, shape], [name], name=f"{name}_reshape")
@@ -158,7 +158,7 @@ def batch_first(model: onnx.ModelProto) -> list[str]:
     ``batch_axes`` says where.
     """
     axes, notes = batch_axes(model), []
-    for number, value in enumerate(_asked(model)):
+    for number, value in enumerate(asked(model)):
         tensor = value.type.tensor_type
         if tensor.HasField("shape") and not tensor.shape.dim:
             _wrap_scalar(model, value, number)
@@ -180,9 +180,9 @@ def batch_axes(model: onnx.ModelProto) -> dict[str, int]:
     is the one dimension that is open, or of size 1, as other inputs' first one is.
     """
     firsts = _Firsts.of(model)
-    asked = [value for value in _asked(model) if value.type.tensor_type.HasField("shape")]
-    axes = {value.name: _batch_axis(value, firsts) for value in asked}
-    moved = {len(v.type.tensor_type.shape.dim): axes[v.name] for v in asked if axes[v.name]}
+    shaped = [value for value in asked(model) if value.type.tensor_type.HasField("shape")]
+    axes = {value.name: _batch_axis(value, firsts) for value in shaped}
+    moved = {len(v.type.tensor_type.shape.dim): axes[v.name] for v in shaped if axes[v.name]}
     for value in model.graph.output:
         axes[value.name] = _batch_axis(value, firsts)
         dims = value.type.tensor_type.shape.dim
@@ -194,7 +194,7 @@ def batch_axes(model: onnx.ModelProto) -> dict[str, int]:
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
     """The one batch size of all inputs; ``None`` when it is open, or there is no one size."""
-    sizes = {_first(value) for value in _asked(model)}
+    sizes = {_first(value) for value in asked(model)}
     if len(sizes) != 1 or 0 in sizes:
         return None
     return sizes.pop()
@@ -210,7 +210,7 @@ def open_batch(model: onnx.ModelProto, size: int) -> None:
 
     Whether answers stay equal is for the caller to find out.
     """
-    for value in (*_asked(model), *model.graph.output):
+    for value in (*asked(model), *model.graph.output):
         dims = value.type.tensor_type.shape.dim
         if dims and dims[0].dim_value == size:
             dims[0].dim_param = _BATCH
@@ -265,7 +265,8 @@ def _constant(
     return None
 
 
-def _asked(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+def asked(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """What a request must give: inputs that no initialiser gives."""
     held = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in held]
 
@@ -277,7 +278,7 @@ def _first(value: onnx.ValueInfoProto) -> int:
 
 
 def _batch_names(model: onnx.ModelProto) -> set[str]:
-    firsts = (value.type.tensor_type.shape.dim for value in _asked(model))
+    firsts = (value.type.tensor_type.shape.dim for value in asked(model))
     names = {dims[0].dim_param for dims in firsts if dims}
     return {name for name in names if name}
 
@@ -292,7 +293,7 @@ class _Firsts:
 
     @classmethod
     def of(cls, model: onnx.ModelProto) -> "_Firsts":
-        shapes = (value.type.tensor_type.shape.dim for value in _asked(model))
+        shapes = (value.type.tensor_type.shape.dim for value in asked(model))
         firsts = [dims[0] for dims in shapes if dims]
         return cls(
             frozenset(_batch_names(model)),
@@ -323,7 +324,7 @@ def _batch_axis(value: onnx.ValueInfoProto, firsts: _Firsts) -> int:
 
 def _wrap_scalar(model: onnx.ModelProto, value: onnx.ValueInfoProto, number: int) -> None:
     inside = f"{value.name}_value"
-    _rename_uses(model.graph, value.name, inside)
+    rename_uses(model.graph, value.name, inside)
     shape = f"slipway_no_shape_{number}"
     model.graph.initializer.append(numpy_helper.from_array(np.empty(0, np.int64), shape))
     node = helper.make_node("Reshape", [value.name, shape], [inside], name=f"{inside}_reshape")
@@ -333,7 +334,7 @@ def _wrap_scalar(model: onnx.ModelProto, value: onnx.ValueInfoProto, number: int
 
 def _move_input(model: onnx.ModelProto, value: onnx.ValueInfoProto, axis: int) -> None:
     inside, dims = f"{value.name}_moved", value.type.tensor_type.shape.dim
-    _rename_uses(model.graph, value.name, inside)
+    rename_uses(model.graph, value.name, inside)
     rank = len(dims)
     back = [*range(1, axis + 1), 0, *range(axis + 1, rank)]
     node = helper.make_node("Transpose", [value.name], [inside], name=inside, perm=back)
@@ -345,7 +346,7 @@ def _move_output(model: onnx.ModelProto, value: onnx.ValueInfoProto, axis: int) 
     inside, rank = f"{value.name}_unmoved", len(value.type.tensor_type.shape.dim)
     for node in model.graph.node:
         node.output[:] = [inside if name == value.name else name for name in node.output]
-    _rename_uses(model.graph, value.name, inside)
+    rename_uses(model.graph, value.name, inside)
     order = [axis, *(n for n in range(rank) if n != axis)]
     node = helper.make_node("Transpose", [inside], [value.name], name=f"{inside}_move", perm=order)
     model.graph.node.append(node)
@@ -360,7 +361,7 @@ def _reorder(value: onnx.ValueInfoProto, axis: int) -> None:
     shape.dim.extend(dims)
 
 
-def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
+def rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
     """In all inputs of nodes, those of subgraphs too: they see what surrounds them."""
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
@@ -368,7 +369,7 @@ def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 own = {v.name for v in inner.input} | {t.name for t in inner.initializer}
                 if old not in own:
-                    _rename_uses(inner, old, new)
+                    rename_uses(inner, old, new)
                     for output in inner.output:
                         output.name = new if output.name == old else output.name
 
@@ -377,7 +378,7 @@ def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
     """Rename inputs and outputs, wherever they are used."""
     changed = {old: new for old, new in names.items() if old != new}
     for old, new in changed.items():
-        _rename_uses(model.graph, old, new)
+        rename_uses(model.graph, old, new)
         for node in model.graph.node:
             node.output[:] = [new if name == old else name for name in node.output]
         for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):

@@ -42,7 +42,7 @@ def hold_to_source(
     model, signature = Model(path, threads=1), graph.signature_of(graph.load(path), any_batch=True)
     rows, expected = answered_rows(signature, ask, dataset=dataset, what=what)
     worst = 0.0
-    for piece, answers in zip(_pieces(rows, signature), expected, strict=True):
+    for piece, answers in zip(pieces(rows, signature), expected, strict=True):
         given = model.run(piece)
         for name, value in answers.items():
             worst = max(worst, difference(value, given[name], name=name, what=what))
@@ -105,7 +105,7 @@ def answered_rows(
     failure: Exception | None = None
     for rows in _tries(signature, dataset):
         try:
-            return rows, [ask(piece) for piece in _pieces(rows, signature)]
+            return rows, [ask(piece) for piece in pieces(rows, signature)]
         except Refused as error:
             failure = failure or error
         except Exception as error:  # noqa: BLE001 - a framework's model raises anything
@@ -150,8 +150,8 @@ def fitting_rows(signature: Signature, dataset: Path | None) -> Arrays | None:
     return rows if len({len(array) for array in rows.values()}) == 1 else None
 
 
-def _pieces(rows: Arrays, signature: Signature) -> list[Arrays]:
-    """One row; three; the rest. Where the batch is fixed: a few of that size."""
+def pieces(rows: Arrays, signature: Signature) -> list[Arrays]:
+    """In what parts a model is asked: one row; three; the rest. A fixed batch: a few of it."""
     count = rows_of(rows)
     fixed = {tensor.shape[0] for tensor in signature.inputs} - {DYNAMIC}
     if fixed:

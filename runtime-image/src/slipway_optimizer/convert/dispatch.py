@@ -29,15 +29,20 @@ def convert(order: ConvertOrder) -> Conversion:
     """
     found = kinds.named(recognised(order), order.target.parent)
     if order.model_format is ModelFormatName.ONNX:
-        return onnx_source.convert(found.path, order.target, order.dataset)
+        return _adopt(found.path, order)
     _require_package(order.model_format)
     raw = order.target.with_suffix(".raw.onnx")
     try:
         made = _convert(order, found, raw)
-        adopted = onnx_source.convert(raw, order.target, order.dataset)
-        return Conversion(made.figures, made.classes, made.output, made.notes + adopted.notes)
+        adopted = _adopt(raw, order)
+        figures = made.figures | adopted.figures
+        return Conversion(figures, made.classes, made.output, made.notes + adopted.notes)
     finally:
         raw.unlink(missing_ok=True)
+
+
+def _adopt(path: Path, order: ConvertOrder) -> Conversion:
+    return onnx_source.convert(path, order.target, order.dataset, keep_half=order.keep_half)
 
 
 def _convert(order: ConvertOrder, found: Sniffed, raw: Path) -> Conversion:

@@ -11,27 +11,43 @@ from slipway_optimizer import graph
 from slipway_optimizer import outside as outside_file
 from slipway_optimizer.arrays import Arrays, concatenate, rows_of, take
 from slipway_optimizer.convert import adapt
-from slipway_optimizer.convert.compare import answered_rows, difference
+from slipway_optimizer.convert.compare import answered_rows, difference, distance, pieces
 from slipway_optimizer.convert.order import Conversion
+from slipway_optimizer.convert.widen import half_bytes, widen
 from slipway_optimizer.failures import Refused
 from slipway_optimizer.session import Model
 from slipway_optimizer.tensors import DYNAMIC, Signature
 
 _WHAT: Final = "model"
 _EXACT: Final = 1e-5
+_OF_HALF: Final = 2e-2  # FP16 has 11 bits, and a deep network rounds often
+_MOST_HALF: Final = 512 << 20  # bytes
+_Figures = dict[str, float | int | str]
 
 
-def convert(source: Path, target: Path, dataset: Path | None) -> Conversion:
+def convert(
+    source: Path, target: Path, dataset: Path | None, *, keep_half: bool = False
+) -> Conversion:
     """Write one checked file whose tensors all have the batch first, open where that is right.
 
     Args:
         source: an ONNX file; its external data lies beside it.
         target: a new file.
         dataset: ``.npz`` to compare on, if there is one.
+        keep_half: leave FP16 as it is, for processors that compute it.
 
     Raises:
         Refused: as ``graph.load_with_data`` and ``graph.signature_of``; ``ConversionDiffers``.
     """
+    made = _with_open_batch(source, target, dataset)
+    widened = None if keep_half else _widened(target, dataset)
+    if widened is None:
+        return made
+    notes, figures = widened
+    return replace(made, notes=(*made.notes, *notes), figures=made.figures | figures)
+
+
+def _with_open_batch(source: Path, target: Path, dataset: Path | None) -> Conversion:
     taken = _take(source, target)
     size, notes = taken.size, taken.notes
     known = Conversion({}, taken.classes, taken.output, notes)
@@ -94,13 +110,52 @@ def _take(source: Path, target: Path) -> _Taken:
     return _Taken(tuple(notes), size, by_rows, scores.unusual, scores.output)
 
 
+def _widened(target: Path, dataset: Path | None) -> tuple[tuple[str, ...], _Figures] | None:
+    """Compute an FP16 model in FP32 if it then answers alike; ``None`` for any other model."""
+    size = half_bytes(graph.load_outline(target))
+    if not size:
+        return None
+    if size > _MOST_HALF:
+        return (f"{size} bytes of FP16 left: in FP32 they would not fit one file",), {}
+    wide = target.with_suffix(".wide.onnx")
+    try:
+        model = graph.load(target)
+        widen(model)
+        outside_file.write(model, wide, folder=target.parent)
+        worst, rows = _distance(target, wide, dataset)
+    except Refused as error:
+        wide.unlink(missing_ok=True)
+        return (f"FP16 left: {error}",), {}
+    wide.replace(target)
+    note = f"{size} bytes of FP16 are computed as FP32: CPUs have few kernels for FP16"
+    return (note,), {"widened_rows": rows, "widened_max_difference": worst}
+
+
+def _distance(half: Path, wide: Path, dataset: Path | None) -> tuple[float, int]:
+    """How far answers are apart, and on how many rows.
+
+    Raises:
+        Refused: ``NotEqual``; a model does not load or run.
+    """
+    signature = graph.signature_of(graph.load_outline(wide), any_batch=True)
+    model, held = Model(half, threads=1), Model(wide, threads=1)
+    rows, expected = answered_rows(signature, model.run, dataset=dataset, what=_WHAT)
+    worst = 0.0
+    for piece, answers in zip(pieces(rows, signature), expected, strict=True):
+        given = held.run(piece)
+        worst = max(worst, *(distance(value, given[name]) for name, value in answers.items()))
+    if worst > _OF_HALF:
+        raise Refused("NotEqual", f"in FP32 its answers are off by {worst:.2g}")
+    return worst, rows_of(rows)
+
+
 def _told(outside: int, left: Sequence[object]) -> str:
     if left:
         return f"{outside} bytes of external data in one file beside the graph"
     return f"{outside} bytes of external data taken into the file"
 
 
-def _free(target: Path, size: int, dataset: Path | None) -> dict[str, float | int | str] | None:
+def _free(target: Path, size: int, dataset: Path | None) -> _Figures | None:
     """Open the first dimension if no answer changes; ``None`` leaves the file as it was."""
     opened = target.with_suffix(".open.onnx")
     try:

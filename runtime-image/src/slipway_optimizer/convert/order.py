@@ -15,6 +15,7 @@ class ConvertOrder(WireModel):
         source: a file or a folder, under a name that means nothing.
         dataset: ``.npz`` with rows to compare on, if there is one.
         loader: a Python file whose ``loader_function`` makes the model.
+        keep_half: whether FP16 stays, since processors that compute it will serve.
     """
 
     model_format: ModelFormatName
@@ -25,6 +26,7 @@ class ConvertOrder(WireModel):
     loader: Path | None = None
     loader_function: str = "load"
     allow_pickle: bool = False
+    keep_half: bool = False
 
     @property
     def code(self) -> Code | None:

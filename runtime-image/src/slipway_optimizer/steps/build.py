@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from slipway.api.v1alpha1.validation import GateMetric
+from slipway.artifacts.words import ExecutionProvider
 from slipway.contract import Step
 from slipway_optimizer import graph, outside, session
 from slipway_optimizer.arrays import Arrays, rows_of, save_npz, take
@@ -33,6 +34,7 @@ _PROFILE_RUNS: Final = 8
 _CONVERTED: Final = "_converted.onnx"
 _FUSED: Final = "_fused.onnx"
 _EXPECTED_TOLERANCE: Final = 1e-3  # relative to max(1, |value|)
+_HALF_TOLERANCE: Final = 2e-2  # of answers in FP16
 
 
 def build(job: Job) -> None:
@@ -111,6 +113,10 @@ def _convert(job: Job, target: Path) -> tuple[Answers, dict[str, float | int | s
         loader=None if loader is None else work.loader,
         loader_function="load" if loader is None else loader.function,
         allow_pickle=asked.allow_pickle,
+        keep_half=any(
+            wish.execution_provider is ExecutionProvider.CUDA
+            for wish in job.request.optimization.candidates
+        ),
     )
     task = WorkerTask(action="convert", source=str(work.source), target=str(target), order=order)
     result = _isolated(job, task)
@@ -145,13 +151,14 @@ def _compare_expected(rows: Dataset, model: Model) -> dict[str, float | int | st
                 f"array 'expected:{name}' has shape {list(expected.shape)}, but the output has "
                 f"{list(answer.shape)}",
             )
+        tolerance = _HALF_TOLERANCE if answer.dtype == np.float16 else _EXPECTED_TOLERANCE
         distance = np.abs(answer.astype(np.float64) - expected) / np.maximum(1, np.abs(expected))
         worst = max(worst, float(distance.max()))
-        if worst > _EXPECTED_TOLERANCE:
+        if worst > tolerance:
             raise Refused(
                 "ConversionDiffers",
                 f"output '{name}' is off the data set's expected:{name} by {worst:.2g}, at most "
-                f"{_EXPECTED_TOLERANCE} is accepted: the file is not the model that was expected",
+                f"{tolerance} is accepted: the file is not the model that was expected",
             )
     return {"expected_rows": rows.rows, "expected_max_difference": worst}
 
