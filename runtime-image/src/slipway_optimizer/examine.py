@@ -21,13 +21,14 @@ from slipway_optimizer.outside import parts
 from slipway_optimizer.session import Model
 from slipway_optimizer.stability import Check
 
-_SIZES: Final = (2, 3, 5, 8)
 _SAME_DB: Final = 20.0  # a batch has other scales than its rows, but the same answers
 _SAME_SHARE: Final = 0.99
 _NUDGE: Final = 1e-3
 _MORE_NOISE_DB: Final = 6.0
 _MOST_GROWTH: Final = 16 << 20
 _LEVELS: Final = (1, 2, 4, 8)
+_LONG_LEVEL: Final = 5.0  # seconds; the next one would take twice as long
+_SLOW_SECONDS: Final = 1.0  # of a run: then the look is a short one
 _MOST_LOADED: Final = 128 << 20  # bytes that a load test may hold
 _PIECE: Final = 1 << 20
 _MOST_PACKED: Final = 16 << 20  # bytes: a second; a sample is off by a percent or two
@@ -51,41 +52,62 @@ class Subject:
     open_axis: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How much is run.
+
+    Attributes:
+        repeats: of equal inputs.
+        sizes: of batches.
+        moved: rows whose inputs are moved.
+    """
+
+    repeats: int
+    sizes: tuple[int, ...]
+    moved: int
+
+
+_WHOLE: Final = _Look(10, (2, 3, 5, 8), 16)
+_SHORT: Final = _Look(3, (2, 3), 2)
+
+
 def examine(
     subject: Subject, *, seconds: float, clock: Callable[[], float] = time.monotonic
 ) -> tuple[Check, ...]:
     """Every check; the soak lasts that long."""
+    began = clock()
+    subject.variant.run(take(subject.rows, slice(0, 1)))
+    look = _SHORT if clock() - began > _SLOW_SECONDS else _WHOLE
     return (
-        _deterministic(subject),
-        _batches(subject),
+        _deterministic(subject, look.repeats),
+        _batches(subject, look.sizes),
         _lengths(subject),
-        _nudged(subject),
+        _nudged(subject, look.moved),
         _soak(subject, seconds, clock),
     )
 
 
-def _deterministic(subject: Subject) -> Check:
-    same = measure.deterministic(subject.variant, take(subject.rows, slice(0, 1)), runs=10)
-    return Check(
-        name="Determinism", passed=same, detail="10 runs of equal inputs, compared to 1e-5"
-    )
+def _deterministic(subject: Subject, runs: int) -> Check:
+    same = measure.deterministic(subject.variant, take(subject.rows, slice(0, 1)), runs=runs)
+    detail = f"{runs} runs of equal inputs, compared to 1e-5"
+    return Check(name="Determinism", passed=same, detail=detail)
 
 
-def _batches(subject: Subject) -> Check:
+def _batches(subject: Subject, sizes: tuple[int, ...]) -> Check:
     if not subject.batched:
         return Check(name="BatchSize", passed=None, detail="fp32 takes one row at a time")
-    if _worst_batch(subject.baseline, subject) is not None:
+    if _worst_batch(subject.baseline, subject, sizes) is not None:
         return Check(name="BatchSize", passed=None, detail="rows of one batch influence each other")
-    if (worst := _worst_batch(subject.variant, subject)) is not None:
+    if (worst := _worst_batch(subject.variant, subject, sizes)) is not None:
         return Check(name="BatchSize", passed=False, detail=worst)
-    sizes = ", ".join(map(str, _SIZES))
-    return Check(name="BatchSize", passed=True, detail=f"1, {sizes} rows at once answer alike")
+    tried = ", ".join(map(str, sizes))
+    return Check(name="BatchSize", passed=True, detail=f"1, {tried} rows at once answer alike")
 
 
-def _worst_batch(model: Model, subject: Subject) -> str | None:
+def _worst_batch(model: Model, subject: Subject, sizes: tuple[int, ...]) -> str | None:
     """Which size answers otherwise than its rows one by one."""
-    singles = model.run_rows(take(subject.rows, slice(0, max(_SIZES))))[subject.output]
-    for size in _SIZES:
+    singles = model.run_rows(take(subject.rows, slice(0, max(sizes))))[subject.output]
+    for size in sizes:
         if size > rows_of(subject.rows):
             break
         together = model.run(take(subject.rows, slice(0, size)))[subject.output]
@@ -120,13 +142,13 @@ def _lengths(subject: Subject) -> Check:
     return Check(name="OddLength", passed=True, detail=f"lengths {', '.join(tried)} are answered")
 
 
-def _nudged(subject: Subject) -> Check:
+def _nudged(subject: Subject, count: int) -> Check:
     """Inputs moved by a thousandth: the distance from fp32 must stay what it was."""
     floats = [name for name, value in subject.rows.items() if value.dtype.kind == "f"]
     if not floats:
         return Check(name="Perturbation", passed=None, detail="no input is floating-point")
     random = np.random.default_rng(_SEED)
-    rows = take(subject.rows, slice(0, 16))
+    rows = take(subject.rows, slice(0, count))
     moved = dict(rows)
     for name in floats:
         noise = 1 + _NUDGE * random.standard_normal(rows[name].shape)
@@ -197,16 +219,20 @@ def compressed_bytes(path: Path, *, most: int = _MOST_PACKED) -> int:
     return (packed + len(packer.flush())) * size // max(1, read)
 
 
-def load_test(model: Model, rows: Arrays, *, seconds: float) -> tuple[LoadPoint, ...]:
+def load_test(
+    model: Model, rows: Arrays, *, seconds: float, clock: Callable[[], float] = time.monotonic
+) -> tuple[LoadPoint, ...]:
     """Closed loops of 1, 2, 4 and 8 callers, each for that long.
 
     Each caller holds the memory of a run, so the next level holds twice as much: where that is too
-    much, it is left out.
+    much, it is left out. So it is where a level took long, as those of models do that take
+    seconds for a run.
     """
     points, before = [], resident_bytes()
     for callers in _LEVELS:
+        began = clock()
         points.append(_level(model, rows, callers, seconds))
-        if resident_bytes() - before > _MOST_LOADED / 2:
+        if clock() - began > _LONG_LEVEL or resident_bytes() - before > _MOST_LOADED / 2:
             break
     return tuple(points)
 

@@ -1,5 +1,7 @@
 """Checks see what they are for."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,26 @@ def test_load_threads_and_weight_are_measured(tmp_path: Path) -> None:
     figures = weigh(path, ROWS)
     assert set(figures) == {"memory_bytes", "load_ms", "gzip_bytes"}
     assert 0 < float(figures["gzip_bytes"]) < path.stat().st_size
+
+
+def slow_clock() -> Callable[[], float]:
+    """Between two looks at it, 6 seconds pass."""
+    return itertools.count(0.0, 6.0).__next__
+
+
+def test_a_model_that_takes_seconds_is_looked_at_shortly(tmp_path: Path) -> None:
+    checks = examine(
+        subject(tmp_path, classifier(), classifier()), seconds=0.05, clock=slow_clock()
+    )
+    assert [check.passed for check in checks] == [True, True, None, True, True]
+    assert [check.detail for check in checks][:2] == [
+        "3 runs of equal inputs, compared to 1e-5",
+        "1, 2, 3 rows at once answer alike",
+    ]
+    model = Model(save(tmp_path / "slow.onnx", classifier()), threads=1)
+    assert [point.in_flight for point in load_test(model, ROWS, seconds=0.01)] == [1, 2, 4, 8]
+    slow = load_test(model, ROWS, seconds=0.01, clock=slow_clock())
+    assert [point.in_flight for point in slow] == [1]
 
 
 def test_a_load_test_ends_where_more_requests_at_once_would_hold_too_much_memory(
