@@ -176,7 +176,7 @@ class Batcher:
 
     def _poll(self) -> None:
         """Come back after the loop has looked at its sockets, which it does without sleeping."""
-        self._polling = not self._scheduled and self._busy_poll.goes_on(self._clock())
+        self._polling = self._busy_poll.goes_on(self._clock())
         if self._polling:
             self._loop.call_soon(self._poll)
 

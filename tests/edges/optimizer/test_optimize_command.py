@@ -172,6 +172,50 @@ def test_a_provider_that_is_not_here_fails_as_a_candidate_and_the_others_go_on(
     assert failed.reason.startswith("ProviderMissing: CUDA is not available in this image: run")
 
 
+HALF = "bytes of FP16 are computed as FP32"
+
+
+def pictures(folder: Path) -> list[object]:
+    """Words for a small convolutional network of FP16, with rows."""
+    random, kind = np.random.default_rng(4), TensorProto.FLOAT16
+    node = helper.make_node
+    model = model_of(
+        [
+            node("Conv", ["x", "first"], ["a"], "stem"),
+            node("Relu", ["a"], ["b"]),
+            node("MaxPool", ["b"], ["c"], kernel_shape=[2, 2], strides=[2, 2]),
+            node("Conv", ["c", "second"], ["d"], "second"),
+            node("GlobalAveragePool", ["d"], ["e"]),
+            node("Flatten", ["e"], ["y"]),
+        ],
+        inputs={"x": (kind, ["n", 1, 24, 24])},
+        outputs={"y": (kind, ["n", 16])},
+        first=random.normal(size=(16, 1, 3, 3)).astype(np.float16) / 3,
+        second=random.normal(size=(16, 16, 3, 3)).astype(np.float16) / 12,
+    )
+    data = {"x": random.normal(size=(80, 1, 24, 24)).astype(np.float16)}
+    return [
+        "--model", save(folder / "m.onnx", model), "--dataset", save_rows(folder / "d.npz", data),
+        "--task", "None", "--threads", 1, "--output", folder / "out",
+    ]  # fmt: skip
+
+
+def test_an_fp16_network_is_computed_as_fp32_and_its_stem_stays_so(tmp_path: Path) -> None:
+    done = optimize(*pictures(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert HALF in done.stdout
+    manifest = ArtifactManifest.model_validate_json((tmp_path / "out/manifest.json").read_bytes())
+    assert [t.datatype for t in (*manifest.inputs, *manifest.outputs)] == ["FP16", "FP16"]
+    recipes = {c.name: c.recipe for c in manifest.validation.candidates}
+    assert recipes["int8-static"].endswith("INT8 through Flatten, MaxPool, Relu, 1 node in fp32")
+
+
+def test_fp16_stays_where_a_candidate_is_for_a_gpu(tmp_path: Path) -> None:
+    done = optimize(*pictures(tmp_path), "--candidate", "gpu:provider=CUDA")
+    assert done.returncode == 0, done.stderr
+    assert HALF not in done.stdout
+
+
 def test_a_sweep_prints_one_line_for_each_model_whatever_it_is(small: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     folder.mkdir()

@@ -49,12 +49,17 @@ def network(
     )
 
 
-def built(folder: Path, model: onnx.ModelProto, exclude: tuple[str, ...]) -> Path:
+def built(
+    folder: Path,
+    model: onnx.ModelProto,
+    exclude: tuple[str, ...],
+    carried: tuple[str, ...] = ("Clip", "MaxPool", "Relu"),
+) -> Path:
     np.savez(folder / "rows.npz", allow_pickle=False, **ROWS)
     recipe = Recipe(
         name="q",
         quantization=QuantizationMode.STATIC,
-        carried=("Clip", "MaxPool", "Relu"),
+        carried=carried,
         exclude=exclude,
     )
     source, target = save(folder / "m.onnx", model), folder / "q.onnx"
@@ -119,6 +124,12 @@ KEPT = {
     ),
     "something that does not cut off": (network("Exp"), ("first",)),
 }
+
+
+def test_behind_a_convolution_in_int8_the_pool_stays(tmp_path: Path) -> None:
+    """There ONNX Runtime makes one operator of Conv and Relu."""
+    target = built(tmp_path, network(), (), carried=())
+    assert between_convolutions(target) == ["Conv", "Relu", "MaxPool", "Conv"]
 
 
 @pytest.mark.parametrize(("model", "exclude"), list(KEPT.values()), ids=list(KEPT))

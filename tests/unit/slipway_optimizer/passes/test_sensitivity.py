@@ -76,6 +76,16 @@ def test_the_worst_node_comes_first_and_without_it_the_target_is_reached(
     assert sqnr_db(wanted, answers) == pytest.approx(found.reached_db, abs=3)
 
 
+@pytest.mark.parametrize("mode", [QuantizationMode.STATIC, QuantizationMode.DYNAMIC])
+def test_what_is_in_fp32_already_is_not_asked_about(tmp_path: Path, mode: QuantizationMode) -> None:
+    source = save(tmp_path / "m.onnx", tower(RANDOM, width=WIDTH, layers=LAYERS, spiked=BAD))
+    recipe = Recipe(name="q", quantization=mode, exclude=(BAD,))
+    found = find(source, tmp_path, ROWS, Question(recipe, "y", 25.0, 60))
+    assert BAD not in dict(found.ranking)
+    assert len(found.ranking) == LAYERS - 1
+    assert found.ranking[0][1] > 25
+
+
 def test_nodes_are_tried_by_their_noise_for_the_time_that_they_take() -> None:
     ranking = (("dear", 20.0), ("cheap", 23.0), ("quiet", 60.0))  # 3 dB are half of the noise
     seconds = {"dear": 8e-3, "cheap": 1e-3, "quiet": 1e-3}
