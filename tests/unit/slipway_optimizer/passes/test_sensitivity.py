@@ -84,6 +84,7 @@ def test_what_is_in_fp32_already_is_not_asked_about(tmp_path: Path, mode: Quanti
     assert BAD not in dict(found.ranking)
     assert len(found.ranking) == LAYERS - 1
     assert found.ranking[0][1] > 25
+    assert found.reached_db > 25
 
 
 def test_nodes_are_tried_by_their_noise_for_the_time_that_they_take() -> None:
