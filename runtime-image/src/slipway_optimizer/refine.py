@@ -14,6 +14,7 @@ from slipway_optimizer.recipe import Recipe
 from slipway_optimizer.verdict import CLOSE_DB, MIN_AGREEMENT, NOISE_DB
 
 HOPELESS_RATIO: Final = 1.5  # a first look is rough; this slow is slow
+NOTHING: Final = "NothingToQuantize"
 _UNSURE_DB: Final = 15.0
 _MOST_HISTOGRAM_BYTES: Final = 256 << 20  # Percentile and Entropy keep every activation
 _MOST_HISTOGRAM_ROWS: Final = 64
@@ -108,8 +109,15 @@ def histogram_rows(activation_bytes: int, rows: int) -> int:
     return min(rows, fit, _MOST_HISTOGRAM_ROWS)
 
 
-def per_tensor(recipe: Recipe) -> Recipe | None:
-    """The coarser grain, for graphs in which a scale per channel is not possible."""
+def per_tensor(recipe: Recipe, failure: str) -> Recipe | None:
+    """The coarser grain, for graphs in which a scale per channel is not possible.
+
+    Args:
+        recipe: what could not be built.
+        failure: why not, ``Reason: message``.
+    """
+    if failure.startswith(NOTHING):
+        return None  # at any grain
     if not recipe.per_channel or recipe.quantization is None or recipe.bits is not None:
         return None
     return recipe.model_copy(update={"name": f"{recipe.name}-per-tensor", "per_channel": False})

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, numpy_helper
 
 from slipway.contract import ExitCode, Step
 from slipway.tasks import JobReport
@@ -52,6 +54,21 @@ def test_without_trouble_nothing_is_mended(job: JobRunner, tmp_path: Path) -> No
     record = built(request(job, tmp_path, spiked=False))
     assert [c.recipe.name for c in record.candidates] == ["fp32", "int8-dynamic", "int8-static"]
     assert record.sensitivity == ()
+
+
+def test_weights_in_fp64_are_said_to_be_no_matter_of_int8(job: JobRunner, tmp_path: Path) -> None:
+    asked = request(job, tmp_path, spiked=False)
+    model = onnx.load(tmp_path / "m.onnx")
+    for tensor in model.graph.initializer:
+        wide = numpy_helper.to_array(tensor).astype(np.float64)
+        tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    save(tmp_path / "m.onnx", model)
+    _, *variants = built(asked).candidates
+    words = "found no operator with fixed weights in FP32"
+    assert [c.recipe.name for c in variants] == ["int8-dynamic", "int8-static"]
+    assert [words in (c.failure or "") for c in variants] == [True, True]
 
 
 def test_size_alone_also_tries_weights_that_are_unpacked(job: JobRunner, tmp_path: Path) -> None:

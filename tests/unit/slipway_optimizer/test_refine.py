@@ -79,10 +79,12 @@ def test_ranges_without_outliers_follow_where_memory_holds_them() -> None:
 
 
 def test_the_coarser_grain_is_tried_once() -> None:
-    coarse = per_tensor(STATIC)
+    failed = "BuildFailed: no axis"
+    coarse = per_tensor(STATIC, failed)
     assert coarse == STATIC.model_copy(update={"name": "s-per-tensor", "per_channel": False})
-    assert per_tensor(coarse) is None
-    assert per_tensor(Recipe(name="half", bits=16)) is None
+    assert per_tensor(coarse, failed) is None
+    assert per_tensor(Recipe(name="half", bits=16), failed) is None
+    assert per_tensor(STATIC, "NothingToQuantize: no weights in FP32") is None
 
 
 @pytest.mark.parametrize(

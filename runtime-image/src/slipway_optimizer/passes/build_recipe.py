@@ -16,6 +16,7 @@ from slipway_optimizer.graph import load_outline
 from slipway_optimizer.passes.unused import sort_nodes
 from slipway_optimizer.passes.weights import TensorError, int8_errors
 from slipway_optimizer.recipe import Recipe
+from slipway_optimizer.refine import NOTHING
 from slipway_optimizer.training.order import TrainOrder
 
 _OPERATORS: Final = ("Conv", "MatMul", "Gemm")
@@ -76,7 +77,7 @@ def build(recipe: Recipe, source: Path, target: Path, rows: Rows) -> Made:
         and not errors
         and not any(node.op_type in _QUANTISED for node in load_outline(target).graph.node)
     ):
-        raise Refused("NothingToQuantize", f"{recipe.text} found no operator with fixed weights")
+        raise Refused(NOTHING, f"{recipe.text} found no operator with fixed weights in FP32")
     return Made(errors, notes)
 
 

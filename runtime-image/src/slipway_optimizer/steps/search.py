@@ -202,7 +202,7 @@ class _Search:
             made = self.built[name]
             broken = made.screen is None and made.recipe.blocked is None
             if broken and made.failure is not None and self._left > 0:
-                self._follow(per_tensor(made.recipe))
+                self._follow(per_tensor(made.recipe, made.failure))
         for name in list(self.built):
             made = self.built[name]
             if made.screen is not None and not is_promising(made.screen, self._limits):
