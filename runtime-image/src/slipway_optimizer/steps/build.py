@@ -153,11 +153,12 @@ def _compare_expected(rows: Dataset, model: Model) -> dict[str, float | int | st
             )
         tolerance = _HALF_TOLERANCE if answer.dtype == np.float16 else _EXPECTED_TOLERANCE
         distance = np.abs(answer.astype(np.float64) - expected) / np.maximum(1, np.abs(expected))
-        worst = max(worst, float(distance.max()))
-        if worst > tolerance:
+        found = float(distance.max())
+        worst = max(worst, found)
+        if found > tolerance:
             raise Refused(
                 "ConversionDiffers",
-                f"output '{name}' is off the data set's expected:{name} by {worst:.2g}, at most "
+                f"output '{name}' is off the data set's expected:{name} by {found:.2g}, at most "
                 f"{tolerance} is accepted: the file is not the model that was expected",
             )
     return {"expected_rows": rows.rows, "expected_max_difference": worst}
