@@ -27,7 +27,16 @@ from benchmarks.machine import machine
 from benchmarks.serving import ceiling, models
 from benchmarks.serving.bodies import RPC, Body, body, numbers
 from benchmarks.serving.ceiling import Shape
-from benchmarks.serving.figures import KINDS, OURS, Bare, Case, Facts, figures, table
+from benchmarks.serving.figures import (
+    KINDS,
+    ONE_THREAD,
+    OURS,
+    Bare,
+    Case,
+    Facts,
+    figures,
+    table,
+)
 from benchmarks.serving.load import Load, Sample, measure, median, missing_tools
 from benchmarks.serving.servers import NATIVE, PEERS, Serving, native, ours, peer
 
@@ -39,6 +48,8 @@ CASES: Final = {
     "medium": (("json", 8), ("binary", 8), ("grpc", 8)),
     "image": (("binary", 8), ("json", 8)),
 }
+# Models that fill every CPU they are given.
+_FULL: Final = tuple(Case(OURS, "binary", model, 8) for model in ("small", "medium"))
 Numbers = npt.NDArray[Any]
 TOLERANCE: Final = 1e-3
 STARTS: Final = 3
@@ -54,24 +65,38 @@ class Run:
     samples: dict[Case, Sample] = field(default_factory=dict)
     beside: dict[Case, Sample] = field(default_factory=dict)
     raw: dict[Case, Bare] = field(default_factory=dict)
-    ceilings: dict[str, Bare] = field(default_factory=dict)
+    ceilings: dict[Case, Bare] = field(default_factory=dict)
     ready: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
 
     def alone(self, serving: Serving) -> None:
         """All cases of our server, in turns with ONNX Runtime alone."""
         for case in self._cases(serving, KINDS):
-            path, found, raw, most = self.paths[case.model], [], [], []
+            if case in _FULL:
+                self._below_ceiling(serving, case)
+                continue
+            path, found, raw = self.paths[case.model], [], []
             for _ in range(self.rounds):
                 raw.append(ceiling.bare(case.model, path, seconds=0.5))
                 found.append(self._sample(serving, case))
-                if case.model in ("small", "medium") and case.kind == "binary":
-                    shape = _shape(serving, case.model)
-                    most.append(ceiling.bare(case.model, path, shape=shape))
             self.samples[case], self.raw[case] = median(found), _median(raw)
-            if most:
-                self.ceilings[case.model] = _median(most)
             self._tell(case, self.samples[case], f"raw {self.raw[case].rate:8.0f}/s")
+
+    def one_thread(self, serving: Serving) -> None:
+        """Models that fill a CPU, with one for them and the others for server and clients."""
+        for case in _FULL:
+            if case.model in self.paths:
+                self._below_ceiling(serving, replace(case, server=ONE_THREAD))
+
+    def _below_ceiling(self, serving: Serving, case: Case) -> None:
+        """In turns with ONNX Runtime alone, which has the same threads and batch."""
+        path, found, most = self.paths[case.model], [], []
+        for _ in range(self.rounds):
+            found.append(self._sample(serving, case))
+            shape = _shape(serving, case.model)
+            most.append(ceiling.bare(case.model, path, shape=shape))
+        self.samples[case], self.ceilings[case] = median(found), _median(most)
+        self._tell(case, self.samples[case], f"raw {self.ceilings[case].rate:8.0f}/s")
 
     def in_turns(self, serving: Serving, mine: dict[str, Serving], kinds: tuple[str, ...]) -> None:
         """All cases of a peer, each in turns with one of ours, by model."""
@@ -228,6 +253,10 @@ def _all(run: Run, peers: list[str]) -> None:
         run.alone(serving)
         for name in peers:
             _beside(run, name, serving)
+    full = {model: path for model, path in run.paths.items() if model in ("small", "medium")}
+    if full:
+        with ours(full, threads=1) as serving:
+            run.one_thread(serving)
     if "tiny" in run.paths:
         tiny = {"tiny": run.paths["tiny"]}
         _starts(run, OURS, partial(ours, tiny))

@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks.serving.load import Sample
 
 OURS: Final = "slipway"
+ONE_THREAD: Final = "slipway-1"  # ours, with one thread for the model
 KINDS: Final = ("json", "binary", "grpc")
 PYTHON_PEERS: Final = ("fastapi", "mlserver", "kserve", "pytriton")
 
@@ -37,7 +38,7 @@ class Facts:
         samples: by case.
         beside: our samples, measured in turns with a peer's: by the peer's case.
         raw: ``session.run`` of one row on one thread, measured in turns with our cases.
-        ceilings: the same with our server's batch and threads, by model.
+        ceilings: the same with our server's batch and threads, by our case.
         ready: seconds from start to ready with the tiny model only, by server.
         memory: idle megabytes with the tiny model only, by server, as if alone on the machine.
     """
@@ -45,7 +46,7 @@ class Facts:
     samples: Mapping[Case, Sample]
     beside: Mapping[Case, Sample]
     raw: Mapping[Case, Bare]
-    ceilings: Mapping[str, Bare]
+    ceilings: Mapping[Case, Bare]
     ready: Mapping[str, float]
     memory: Mapping[str, float]
 
@@ -119,10 +120,12 @@ def figures(facts: Facts) -> list[Figure]:
         ("pytriton", 1.7, 15.0),
     ):
         found.append(_against(facts, rpc, peer, (floor, reach)))
-    for model in ("small", "medium"):
-        what = f"{model} c=8 / raw, same threads and batch"
-        case, ceiling = Case(OURS, "binary", model, 8), facts.ceilings.get(model)
-        found += [_bare(what, (0.85, 0.95), facts.samples.get(case), ceiling)]
+    for server, threads in ((ONE_THREAD, "one thread"), (OURS, "every CPU")):
+        for model in ("small", "medium"):
+            what = f"{model} c=8 / raw, same batch, {threads}"
+            case = Case(server, "binary", model, 8)
+            ceiling = facts.ceilings.get(case)
+            found += [_bare(what, (0.85, 0.95), facts.samples.get(case), ceiling)]
     found.append(_medium(facts))
     image = Case(OURS, "binary", "image", 8)
     found.append(_against(facts, image, "pytriton", (2, 3)))
