@@ -3,7 +3,7 @@
 Nothing ever waits for company. A model cheaper than a thread switch runs on the loop itself, any
 other on worker threads, so that the loop keeps reading, answering and probing meanwhile. Where runs
 are short, a whole batch that waits is given to the workers ahead of time: they go from run to run
-without asking.
+without asking. When requests have to be refused, the loop does so for many at a time.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Final
 from slipway_server.batch import Job, Outcome, run_together
 from slipway_server.busy_poll import BusyPoll
 from slipway_server.engine import Session
-from slipway_server.errors import DeadlineExpired
+from slipway_server.errors import DeadlineExpired, Overloaded
 from slipway_server.inline import Inline
 from slipway_server.metrics import RunMetrics
 from slipway_server.waiting import QueueLimits, Waiting, displaced
@@ -68,6 +68,7 @@ class Batcher:
         limits: QueueLimits,
         metrics: RunMetrics | None = None,
         busy_poll: bool = False,
+        pause: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin.
@@ -78,6 +79,7 @@ class Batcher:
             limits: of what waits.
             metrics: told of waits and runs.
             busy_poll: whether CPUs are to spare for looking for the next request.
+            pause: seconds that the loop leaves its CPU to the workers after a refusal, at most.
             clock: of deadlines. Not the loop's own, whose steps are milliseconds with uvloop.
         """
         self._session = session
@@ -95,6 +97,9 @@ class Batcher:
         self._on_loop = Inline(policy.inline)
         self._busy_poll = BusyPoll(busy_poll)
         self._polling = False
+        self._pause = pause
+        self._pausing = False
+        self._ended = threading.Event()  # a run, of which the loop does not know yet
         self._has_workers = False
         if not policy.inline:
             self._start_workers()
@@ -115,7 +120,11 @@ class Batcher:
         Raises:
             Overloaded: too many requests wait already.
         """
-        self._queue.check(source)
+        try:
+            self._queue.check(source)
+        except Overloaded:
+            self._refused()
+            raise
 
     def submit(self, job: Job) -> None:
         """Take a job; its ``done`` is called later, unless it is cancelled.
@@ -125,7 +134,11 @@ class Batcher:
         """
         now = job.since = self._clock()
         self._busy_poll.came(now)
-        victim = self._queue.add(job)
+        try:
+            victim = self._queue.add(job)
+        except Overloaded:
+            self._refused()
+            raise
         if not self._scheduled and self._has_place():
             self._scheduled = True
             self._loop.call_soon(self._tick)  # after this turn of the loop read all its sockets
@@ -180,6 +193,22 @@ class Batcher:
         if self._polling:
             self._loop.call_soon(self._poll)
 
+    def _refused(self) -> None:
+        """No place is left, so the model is what everybody waits for: let it have the CPU.
+
+        A loop that wakes up for each request it refuses takes more time of the model by the
+        switches than by the refusals.
+        """
+        if self._pause and not self._pausing and not self._on_loop.stays:
+            self._pausing = True
+            self._loop.call_soon(self._rest_from_refusals)
+
+    def _rest_from_refusals(self) -> None:
+        """Stop the loop for a moment; sockets collect what comes. A run's end wakes it up."""
+        self._pausing = False
+        if self._running:
+            self._ended.wait(self._pause)
+
     def _start_workers(self) -> None:
         """For models whose runs are no matter of the loop, which must answer probes meanwhile.
 
@@ -220,12 +249,14 @@ class Batcher:
             except BaseException as error:  # noqa: BLE001 - top of a thread: the door reports it
                 outcomes = [error] * len(wanted)
             run = _Run(jobs, wanted, outcomes, start, self._clock() - start)
+            self._ended.set()
             try:
                 self._loop.call_soon_threadsafe(self._finished, run)
             except RuntimeError:
                 return  # the loop is closed: the process ends
 
     def _finished(self, run: "_Run") -> None:
+        self._ended.clear()
         self._running = [others for others in self._running if others is not run.given]
         self._note(run.jobs, run.start, run.seconds)
         self._on_loop.ran(run.seconds)

@@ -38,6 +38,7 @@ _LOG = logging.getLogger("slipway_server.lifecycle")
 _TICK_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = 0.02
 _REFRESH_SECONDS: Final = 1.0
+_REFUSAL_PAUSE_SECONDS: Final = 0.004  # shorter ones save little: docs/decisions/0021
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 _BODY_SHARE: Final = 4  # bodies in flight may take this part of the memory limit
 # Images have it compiled (docs/decisions/0024); a module then is no file of Python.
@@ -253,6 +254,8 @@ class _Server:
             limits=limits,
             metrics=model.metrics.runs,
             busy_poll=cpu.has_spare(),
+            # Other models would have to wait, too.
+            pause=_REFUSAL_PAUSE_SECONDS if self._state.single is not None else 0.0,
         )
         model.metrics.describe(
             revision=identity.version, variant=prepared.variant, digest=identity.digest

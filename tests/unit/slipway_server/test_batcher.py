@@ -99,6 +99,37 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     assert await last.value() == 10
 
 
+@pytest.mark.parametrize("early", [True, False])
+async def test_after_a_refusal_the_loop_rests_until_a_run_ends(early: bool) -> None:
+    gate, passed, told = Gate(), threading.Event(), list[str]()
+
+    def model(feeds: Mapping[str, Array]) -> list[Array]:
+        answer = gate(feeds)
+        told.append("run ended")
+        return answer
+
+    def loop_goes_on() -> None:
+        told.append("loop goes on")
+        passed.set()
+
+    def let_unless_loop_goes_on() -> None:
+        passed.wait(timeout=0.05)
+        gate.let.release(2)
+
+    limits = QueueLimits(requests=1)
+    target = Batcher(FakeSession(model), BatchPolicy(), limits=limits, pause=30.0)
+    waiters = submitted(target, Waiter(rows(1)))
+    await gate.running()
+    waiters += submitted(target, Waiter(rows(2)))
+    with pytest.raises(Overloaded):
+        target.check_room(None) if early else target.submit(Waiter(rows(3)).job)
+    asyncio.get_running_loop().call_soon(loop_goes_on)
+    threading.Thread(target=let_unless_loop_goes_on).start()
+    assert [await waiter.value() for waiter in waiters] == [2, 4]
+    assert told[0] == "run ended"
+    target.close()
+
+
 async def test_a_greedy_connection_waits_behind_itself_and_gives_places_back() -> None:
     gate = Gate()
     target = batcher(FakeSession(gate), BatchPolicy(), QueueLimits(requests=4))
