@@ -126,11 +126,10 @@ async def measure(path: Path, rounds: int) -> None:
     server = HttpServer(door.handle, door.refuse, limits=HttpLimits(connection_age=1e6))
     rpc_door = GrpcDoor(state, clock=time.monotonic)
     methods = Methods(rpc_door.methods(), deferred=rpc_door.deferred())
-    rpc_server = Http2Server(methods, GrpcLimits(connection_age=1e6))
+    rpc_server = Http2Server(lambda: methods, GrpcLimits(connection_age=1e6))
     signature = Signature(model.identity, session.inputs, session.outputs)
     batcher = Batcher(session, policy, limits=QueueLimits(), metrics=model.metrics.runs)
     door.open(model, signature)
-    rpc_door.open(model, signature)
     model.plane = Dataplane(signature, batcher, timeout=60.0)
     print(f"{'protocol':9} {'connections':>11} {'us a request':>13} {'bare run, us a row':>19}")
     loop = asyncio.get_running_loop()
@@ -140,7 +139,7 @@ async def measure(path: Path, rounds: int) -> None:
             pairs: list[_Pair] = []
             for _ in range(count):
                 if kind == "grpc":
-                    pairs.append((RpcConnection(rpc_server, loop), _Calls(sent)))
+                    pairs.append((rpc_server.accept(loop), _Calls(sent)))
                 else:
                     pairs.append((Connection(server, loop), _HttpRequests(_request(sent))))
             spent = await _requests(pairs, rounds) / count

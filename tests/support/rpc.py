@@ -160,7 +160,7 @@ class Running:
 async def serving(limits: GrpcLimits | None = None) -> AsyncIterator[Running]:
     """A server, until the block ends."""
     service = Service()
-    server = Http2Server(service.methods(), limits or GrpcLimits(connection_age=1e6))
+    server = Http2Server(service.methods, limits or GrpcLimits(connection_age=1e6))
     port = await server.start(HOST, 0)
     try:
         yield Running(server, service, port)

@@ -29,10 +29,9 @@ from slipway_server.transport.http import HttpServer
 from slipway_server.transport.tls import TlsFiles
 
 if TYPE_CHECKING:  # imported beside the download
-    from slipway_server.doors.grpc import GrpcDoor
     from slipway_server.transport.grpc_aio import GrpcAioServer
     from slipway_server.transport.h2.server import Http2Server
-    from slipway_server.transport.rpc import RpcServer
+    from slipway_server.transport.rpc import Methods, RpcServer
 
 _LOG = logging.getLogger("slipway_server.lifecycle")
 _TICK_SECONDS: Final = 0.25
@@ -117,7 +116,6 @@ class _Server:
             tls=self._tls,
             observer=together(self._observers),
         )
-        self._grpc: GrpcDoor | None = None
         self._rpc: RpcServer | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._refresher: asyncio.TimerHandle | None = None
@@ -197,36 +195,41 @@ class _Server:
             observer.close()
 
     async def _open_rpc(self) -> int:
-        """Open the gRPC door, once its library is imported; returns its port."""
-        settings = self._settings
-        kind = await _in_thread(self._loop, partial(_import_rpc, settings.grpc_transport))
+        """Open the gRPC door; returns its port."""
+        listen = self._settings.listen
+        transport = self._settings.grpc_transport
+        kind = await _in_thread(self._loop, partial(_import_rpc, transport))
+        from slipway_server.transport.rpc import GrpcLimits
+
+        limits = GrpcLimits(
+            buffered=self._http.limits.buffered,
+            connection_age=self._settings.concurrency.max_connection_age_seconds,
+            connection_grace=self._settings.concurrency.timeout_seconds,
+        )
+        self._rpc = kind(self._rpc_methods, limits, tls=self._tls)
+        try:
+            return await self._rpc.start(listen.host, listen.grpc_port)
+        except Invalid as error:
+            raise StartFailed("AddressInUse", error) from error
+
+    def _rpc_methods(self) -> "Methods":
+        """What clients of gRPC may call."""
         from slipway_server.doors import reflection
         from slipway_server.doors.grpc import GrpcDoor, allows
         from slipway_server.protocol import raw_contents
-        from slipway_server.transport.rpc import GrpcLimits, Methods
+        from slipway_server.transport.rpc import Methods
 
-        self._grpc = GrpcDoor(self._state, clock=time.monotonic, observer=together(self._observers))
-        limits = GrpcLimits(
-            buffered=self._http.limits.buffered,
-            connection_age=settings.concurrency.max_connection_age_seconds,
-            connection_grace=settings.concurrency.timeout_seconds,
-        )
+        door = GrpcDoor(self._state, clock=time.monotonic, observer=together(self._observers))
         single = self._state.single
-        trailers = tuple(single.labels.items()) if single is not None else ()
-        methods = Methods(
-            self._grpc.methods(),
+        return Methods(
+            door.methods(),
             reflection.methods(),
-            self._grpc.watches(),
-            self._grpc.deferred(),
-            trailers=trailers,
+            door.watches(),
+            door.deferred(),
+            trailers=tuple(single.labels.items()) if single is not None else (),
             allows=None if self._guard is None else partial(allows, self._guard),
             padding=raw_contents.padding,
         )
-        self._rpc = kind(methods, limits, tls=self._tls)
-        try:
-            return await self._rpc.start(settings.listen.host, settings.listen.grpc_port)
-        except Invalid as error:
-            raise StartFailed("AddressInUse", error) from error
 
     async def _end_rpc(self, grace: float) -> None:
         if self._rpc is not None:
@@ -261,8 +264,6 @@ class _Server:
             revision=identity.version, variant=prepared.variant, digest=identity.digest
         )
         self._rest.open(model, signature)
-        if self._grpc is not None:
-            self._grpc.open(model, signature)
         plane = Dataplane(
             signature, batcher, timeout=concurrency.timeout_seconds, threads=prepared.threads
         )
@@ -337,10 +338,7 @@ def _settle_garbage() -> None:
 
 
 def _import_rpc(transport: GrpcTransport) -> "type[Http2Server | GrpcAioServer]":
-    """Import what the gRPC door needs; grpc itself only if it is to be used."""
-    from slipway_server.doors import grpc
-
-    del grpc
+    """Import a transport; grpc itself only if it is to be used."""
     if transport is GrpcTransport.GRPC_AIO:
         from slipway_server.transport.grpc_aio import GrpcAioServer
 

@@ -110,7 +110,7 @@ async def test_a_call_whose_deadline_passes_is_given_up_and_told() -> None:
 
 async def test_grpc_aio_awaits_the_same_methods() -> None:
     service = Service()
-    server = GrpcAioServer(service.methods(), GrpcLimits(connection_age=1e6))
+    server = GrpcAioServer(service.methods, GrpcLimits(connection_age=1e6))
     port = await server.start(HOST, 0)
     try:
         async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:

@@ -13,7 +13,7 @@ from slipway_server.doors.guard import TokenGuard
 from slipway_server.observe import Tell
 from slipway_server.protocol.pb import health_pb2 as health
 from slipway_server.protocol.pb import open_inference_grpc_pb2 as pb
-from slipway_server.protocol.tensors import Signature, TensorSpec
+from slipway_server.protocol.tensors import TensorSpec
 from slipway_server.state import Model, State
 from slipway_server.transport.rpc import Deferred, Method, RpcRefused, Watch
 from slipway_server.transport.rpc import Message as Bytes
@@ -35,10 +35,6 @@ class GrpcDoor:
     ) -> None:
         self._state = state
         self._infer = InferMethod(state, _INFER, clock=clock, observer=observer)
-
-    def open(self, model: Model, signature: Signature) -> None:
-        """Start to take inference requests for ``model``, which is loaded."""
-        self._infer.open(model, signature)
 
     def deferred(self) -> dict[str, Deferred]:
         """What is called often, by full path."""

@@ -13,7 +13,7 @@ from slipway_server.errors import DeadlineExpired, NonFiniteOutput
 from slipway_server.observe import Request, Tell
 from slipway_server.protocol import v2_grpc
 from slipway_server.protocol.message_heads import MessageHeads
-from slipway_server.protocol.tensors import InferRequest, Signature
+from slipway_server.protocol.tensors import InferRequest
 from slipway_server.protocol.v2_grpc import V2Grpc
 from slipway_server.state import Model, State
 from slipway_server.transport.rpc import Caller, RpcRefused
@@ -33,17 +33,13 @@ class InferMethod:
     def __init__(
         self, state: State, path: str, *, clock: Callable[[], float], observer: Tell | None
     ) -> None:
-        """Begin without a model; ``path`` is what observers are told."""
+        """Begin; ``path`` is what observers are told."""
         self.clock = clock
         self.observer = observer
         self.path = path
         self._state = state
         self._codecs: dict[str, V2Grpc] = {}
         self._heads = MessageHeads()
-
-    def open(self, model: Model, signature: Signature) -> None:
-        """Start to take requests for ``model``, which is loaded."""
-        self._codecs[model.identity.name] = V2Grpc(signature)
 
     def __call__(
         self, request: Bytes, caller: Caller, *, seconds: float | None
@@ -58,7 +54,7 @@ class InferMethod:
             model, read = self._parsed(request, started)
         call = _Call(self, model, caller, (started, seconds))
         call.size = len(request)
-        call.start(self._codecs.get(model.identity.name), read)
+        call.start(self._codec(model), read)
         return call.give_up
 
     def _parsed(self, request: Bytes, started: float) -> tuple[Model, Callable[[], InferRequest]]:
@@ -71,7 +67,7 @@ class InferMethod:
                 took = self.clock() - started
                 single.metrics.observe(_DOOR, fault.code, outcome=fault.outcome, seconds=took)
             raise RpcRefused(fault.code, outcomes.text_of(error)) from error
-        codec = self._codecs.get(model.identity.name)
+        codec = self._codec(model)
 
         def read() -> InferRequest:
             assert codec is not None
@@ -80,6 +76,14 @@ class InferMethod:
             return asked
 
         return model, read
+
+    def _codec(self, model: Model) -> V2Grpc | None:
+        """None while the model is not loaded."""
+        name = model.identity.name
+        codec = self._codecs.get(name)
+        if codec is None and model.plane is not None:
+            codec = self._codecs[name] = V2Grpc(model.plane.signature)
+        return codec
 
 
 class _Call:

@@ -40,11 +40,11 @@ class GrpcAioServer:
     """Implements ``RpcServer``."""
 
     def __init__(
-        self, methods: Methods, limits: GrpcLimits, *, tls: TlsFiles | None = None
+        self, offer: Callable[[], Methods], limits: GrpcLimits, *, tls: TlsFiles | None = None
     ) -> None:
-        """Prepare; nothing is opened yet."""
+        """Prepare; nothing is opened yet. ``offer`` gives the methods."""
         self._tls = tls
-        self._handler = _Handler(methods)
+        self._handler = _Handler(offer())
         self._age = min(_AGE_SECONDS, limits.connection_age)
         self._options: list[tuple[str, Any]] = [
             ("grpc.max_receive_message_length", limits.message),

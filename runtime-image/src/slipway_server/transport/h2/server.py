@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from slipway.errors import Invalid
@@ -17,12 +19,20 @@ class Http2Server:
     """Implements ``RpcServer``; the attributes are what its connections need."""
 
     def __init__(
-        self, methods: Methods, limits: GrpcLimits, *, tls: TlsFiles | None = None
+        self, offer: Callable[[], Methods], limits: GrpcLimits, *, tls: TlsFiles | None = None
     ) -> None:
-        """Prepare; nothing is opened yet."""
-        self.methods = methods
+        """Prepare; nothing is opened yet.
+
+        Args:
+            offer: the methods. Called for the first client: they take libraries that a server
+                whose clients all speak REST does without.
+            limits: of what peers may take.
+            tls: certificates, if connections are to be encrypted.
+        """
+        self.methods = Methods({})
         self.limits = limits
-        self.blocks = Blocks(methods.trailers)
+        self.blocks = Blocks(())
+        self._offer: Callable[[], Methods] | None = offer
         self.held = 0
         self.stopping = False
         self.connections: set[RpcConnection] = set()
@@ -36,7 +46,7 @@ class Http2Server:
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
-                lambda: RpcConnection(self, loop),
+                partial(self.accept, loop),
                 host,
                 port,
                 backlog=1024,
@@ -73,6 +83,13 @@ class Http2Server:
         self.connections.discard(connection)
         if self.stopping and not self.connections:
             self._empty.set()
+
+    def accept(self, loop: asyncio.AbstractEventLoop) -> RpcConnection:
+        """A connection for a client that has come."""
+        if self._offer is not None:
+            self.methods, self._offer = self._offer(), None
+            self.blocks = Blocks(self.methods.trailers)
+        return RpcConnection(self, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
