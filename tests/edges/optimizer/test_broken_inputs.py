@@ -185,6 +185,33 @@ def test_build_says_what_is_wrong_with_a_data_set(
     assert words in found[1]
 
 
+@pytest.mark.parametrize(("off", "accepted"), [(0.0, True), (5e-3, False)])
+def test_an_output_in_fp16_may_be_further_off_than_one_beside_it_in_fp32(
+    job: JobRunner, tmp_path: Path, off: float, accepted: bool
+) -> None:
+    kind = TensorProto.FLOAT
+    model = model_of(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["y"]),
+            helper.make_node("Cast", ["y"], ["half"], to=TensorProto.FLOAT16),
+        ],
+        inputs={"x": (kind, ["n", 4])},
+        outputs={"half": (TensorProto.FLOAT16, ["n", 4]), "y": (kind, ["n", 4])},
+        w=np.eye(4, dtype=np.float32),
+    )
+    x = np.random.default_rng(5).uniform(-1, 1, (40, 4)).astype(np.float32)
+    half = (x + 5e-3).astype(np.float16)
+    path = save_rows(tmp_path / "d.npz", {"x": x, "expected:half": half, "expected:y": x + off})
+    source = save(tmp_path / "m.onnx", model)
+    validation = dataset(path, task="None")
+    job.request(source.as_uri(), (job.folder / "s").as_uri(), validation=validation)
+    if accepted:
+        assert job.run_here(Step.FETCH, Step.BUILD).code == ExitCode.OK
+        return
+    reason, message = refusal(job, Step.FETCH, Step.BUILD)
+    assert (reason, "expected:y by 0.005" in message) == ("ConversionDiffers", True), message
+
+
 def test_a_pickle_is_not_loaded(job: JobRunner, tmp_path: Path) -> None:
     path = tmp_path / "m.skops"
     path.write_bytes(b"\x80\x04a pickle")
