@@ -84,8 +84,8 @@ class Run:
 
     def one_thread(self, serving: Serving) -> None:
         """Models that fill a CPU, with one for them and the others for server and clients."""
-        for case in _FULL:
-            if case.model in self.paths:
+        for case in self._cases(serving, KINDS):
+            if case in _FULL:
                 self._below_ceiling(serving, replace(case, server=ONE_THREAD))
 
     def _below_ceiling(self, serving: Serving, case: Case) -> None:
@@ -253,10 +253,10 @@ def _all(run: Run, peers: list[str]) -> None:
         run.alone(serving)
         for name in peers:
             _beside(run, name, serving)
-    full = {model: path for model, path in run.paths.items() if model in ("small", "medium")}
+    full = {case.model: run.paths[case.model] for case in _FULL if case.model in run.paths}
     if full:
         with ours(full, threads=1) as serving:
-            run.one_thread(serving)
+            replace(run, paths=full).one_thread(serving)
     if "tiny" in run.paths:
         tiny = {"tiny": run.paths["tiny"]}
         _starts(run, OURS, partial(ours, tiny))
