@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from slipway.errors import Invalid, SlipwayError
 from slipway.interrupts import on_interrupt
-from slipway_server import cpu
+from slipway_server import cpu, heap
 from slipway_server.doors.guard import TokenGuard
 from slipway_server.doors.rest import RestDoor
 from slipway_server.logs import with_fields
@@ -144,6 +144,8 @@ class _Server:
         self._tick()
         self._refresh()
         _settle_garbage()
+        heap.give_back()
+        heap.keep_freed(heap.kept_bytes(cpu.memory_limit()))
         total = time.monotonic() - self._started
         for model in self._state.models:
             model.metrics.startup["total"] = total

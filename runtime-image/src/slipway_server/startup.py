@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from slipway.artifacts.words import FileRole, Verdict
 from slipway.errors import Invalid, NotFound, SlipwayError, Transient
-from slipway_server import cpu, loading
+from slipway_server import cpu, heap, loading
 from slipway_server.errors import StorageDenied
 from slipway_server.loading import LocalArtifact
 from slipway_server.logs import with_fields
@@ -173,6 +173,7 @@ def _pack(session: "OnnxSession") -> None:
     except SlipwayError as error:
         _LOG.warning("the model goes on unpacked, at about half its speed: %s", error)
         return
+    heap.give_back()
     took = round((time.monotonic() - start) * 1e3)
     _LOG.info("weights packed", extra=with_fields(pack_ms=took))
 
