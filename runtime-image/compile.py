@@ -9,6 +9,7 @@ it (docs/decisions/0024). Needs mypy, setuptools, a C compiler and Python's head
 """
 
 import argparse
+import compileall
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,7 @@ import sysconfig
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 HERE = Path(__file__).resolve()
 SOURCES = {
@@ -82,6 +84,7 @@ MODULES = (
     "waiting",
 )
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slipway" / "compiled"
+_UNCHECKED = PycInvalidationMode.UNCHECKED_HASH
 _KEPT = 4  # copies
 
 
@@ -136,6 +139,9 @@ def cached() -> Path:
                     ignored = shutil.ignore_patterns("__pycache__", "*.so")
                     shutil.copytree(source, copy / name, ignore=ignored)
                 compile_in_place(copy)
+                compileall.compile_dir(  # as images have them
+                    copy, stripdir=copy, prependdir=folder, quiet=1, invalidation_mode=_UNCHECKED
+                )
                 copy.rename(folder)
         folder.touch()
         copies = sorted(_CACHE.glob("?" * 16), key=lambda each: each.stat().st_mtime)
