@@ -69,7 +69,8 @@ images: ## build the container images with docker, podman or buildah
 interop: $(VENV)/.installed ## clients that need an environment of their own: KServe's
 	$(VENV)/bin/python -m tests.interop
 
-campaign: $(VENV)/.installed ## hours: silent clients, 10^6 requests, RESTARTS (1000) rolling restarts, fuzzing (OPTIONS="--seconds 60" for less)
+campaign: $(VENV)/.installed ## hours: ONNX's own operator cases served, silent clients, 10^6 requests, RESTARTS (1000) rolling restarts, fuzzing (OPTIONS="--seconds 60" for less)
+	$(VENV)/bin/python -m tests.campaign.operator_cases
 	$(VENV)/bin/python -m tests.campaign.idle_connections
 	$(VENV)/bin/python -m tests.campaign.requests_memory
 	$(VENV)/bin/python -m tests.campaign.rolling_restarts --restarts $(or $(RESTARTS),1000)

@@ -14,12 +14,12 @@ IDENTITY = Identity("iris", "r1", "sha256:" + "0" * 64)
 
 
 def signature(
-    *, inputs: tuple[TensorSpec, ...] = (), outputs: tuple[TensorSpec, ...] = ()
+    *, inputs: tuple[TensorSpec, ...] | None = None, outputs: tuple[TensorSpec, ...] = ()
 ) -> Signature:
     """A model ``iris`` version ``r1``; without arguments FP32 [-1, 4] to FP32 [-1, 3]."""
     return Signature(
         IDENTITY,
-        inputs or (TensorSpec("x", "FP32", (-1, 4)),),
+        (TensorSpec("x", "FP32", (-1, 4)),) if inputs is None else inputs,
         outputs or (TensorSpec("y", "FP32", (-1, 3)),),
     )
 

@@ -95,7 +95,13 @@ def prepare(settings: ServerSettings, served: ServedModel, phases: Phases) -> Pr
     from slipway_server import golden, warmup
 
     with phases.phase("warmup"):
-        rows = warmup.rows_that_run(session, [sample.feeds for sample in samples])
+        known = [sample.feeds for sample in samples]
+        rows = warmup.rows_that_run(session, known, clock=time.perf_counter)
+        if not rows:
+            _LOG.warning(
+                "the model takes no input that was made up: it is not warmed up and not batched; "
+                "a data set for slipway optimize gives it samples"
+            )
         warmup.warm(session, rows, iterations=settings.warmup.iterations, clock=time.perf_counter)
     instances = 1
     if learns and cpu.threads() > 1:

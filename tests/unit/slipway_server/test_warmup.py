@@ -5,6 +5,7 @@ import pytest
 
 from slipway.errors import Invalid
 from slipway_server.batcher import BatchPolicy
+from slipway_server.errors import ModelFailed
 from slipway_server.protocol.tensors import DTYPES, Array, TensorSpec
 from slipway_server.warmup import answers_do_not_mix, learn, made_up, rows_that_run, warm
 from tests.support.tensors import FakeSession, double, rows
@@ -121,15 +122,33 @@ def test_known_rows_are_preferred_and_sizes_are_tried_until_one_runs() -> None:
         return double(feeds)
 
     session = FakeSession(needs_64, inputs=(spec,))
-    assert [row["x"].shape for row in rows_that_run(session, [], wanted=2)] == [(1, 64)] * 2
+    still = Clock({})
+    found = rows_that_run(session, [], clock=still, wanted=2)
+    assert [row["x"].shape for row in found] == [(1, 64)] * 2
     known = [{"x": rows(7)}]
-    assert rows_that_run(session, known) == known
+    assert rows_that_run(session, known, clock=still) == known
 
     def refuses(_: Mapping[str, Array]) -> list[Array]:
         raise Invalid("never")
 
-    assert rows_that_run(FakeSession(refuses), []) == []
+    assert rows_that_run(FakeSession(refuses), [], clock=still) == []
     assert learn(FakeSession(refuses), [], Clock({})) == BatchPolicy()
+
+
+def test_made_up_rows_that_the_model_refuses_are_left_out() -> None:
+    def takes_small_values(feeds: Mapping[str, Array]) -> list[Array]:
+        if abs(feeds["x"]).max() > 1:
+            raise ModelFailed("out of range")
+        return double(feeds)
+
+    found = rows_that_run(FakeSession(takes_small_values), [], clock=Clock({}))
+    assert [bool(abs(row["x"]).max() <= 1) for row in found] == [True, True]
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(0.01, 4), (0.2, 2), (5.0, 1)])
+def test_made_up_rows_of_a_slow_model_are_few(seconds: float, tried: int) -> None:
+    clock = Clock({1: seconds})
+    assert len(rows_that_run(FakeSession(clock.model), [], clock=clock)) == tried
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(0.4, 1), (0.2, 2), (0.001, 10)])

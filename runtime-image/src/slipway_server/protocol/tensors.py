@@ -92,7 +92,8 @@ class TensorSpec:
             The number of elements.
 
         Raises:
-            Invalid: another rank, another fixed dimension, a dimension below 1, or too large.
+            Invalid: another rank, another fixed dimension, a dimension below 1 (an empty input ends
+                the process in some of ONNX Runtime's operators), or too large.
         """
         if len(shape) != len(self.shape):
             raise self._bad_shape(shape)

@@ -1,6 +1,7 @@
 """Open Inference Protocol v2 over gRPC: messages as bytes. Pure.
 
-Raw contents are answered raw, typed contents typed, so that each client reads what it speaks.
+Raw contents are answered raw, typed contents typed, so that each client reads what it speaks;
+where there are none to tell by, raw.
 """
 
 from collections.abc import Sequence
@@ -116,7 +117,8 @@ class V2Grpc:
                 array = _typed(spec, tensor.contents, count).reshape(shape)
             add_feed(feeds, spec.name, array)
         signature.check_complete(feeds)
-        return InferRequest(feeds, message.id, self._choices(message), binary=bool(raws))
+        binary = bool(raws) or not feeds  # a model without inputs: nothing tells what it speaks
+        return InferRequest(feeds, message.id, self._choices(message), binary=binary)
 
     def encode(self, request: InferRequest, arrays: Sequence[Array]) -> bytes:
         """Write a ``ModelInferResponse`` with the outputs that ``request`` wants."""

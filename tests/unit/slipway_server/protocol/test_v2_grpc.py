@@ -69,6 +69,15 @@ def test_typed_contents_come_back_typed(pair: tuple[str, Any]) -> None:
     assert not answer.raw_output_contents
 
 
+def test_a_model_without_inputs_is_answered_raw() -> None:
+    codec = V2Grpc(signature(inputs=()))
+    request = pb.ModelInferRequest(model_name="iris")
+    decoded = codec.decode(v2_grpc.parse(request.SerializeToString()))
+    answer = pb.ModelInferResponse.FromString(codec.encode(decoded, [np.ones((1, 3), np.float32)]))
+    assert list(answer.raw_output_contents) == [np.ones(3, np.float32).tobytes()]
+    assert not answer.outputs[0].HasField("contents")
+
+
 def test_only_requested_outputs_are_answered() -> None:
     outputs = (TensorSpec("a", "INT64", (-1,)), TensorSpec("b", "FP32", (-1,)))
     codec = V2Grpc(signature(outputs=outputs))
