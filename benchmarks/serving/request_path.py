@@ -118,7 +118,7 @@ def best(act: Callable[[], object], rounds: int) -> float:
 async def measure(path: Path, rounds: int) -> None:
     """Print a line for each protocol and number of connections."""
     session = OnnxSession(path, threads=1)
-    rows = warmup.rows_that_run(session, [])
+    rows = warmup.rows_that_run(session, [], clock=time.perf_counter)
     policy = warmup.learn(session, rows, time.perf_counter)
     state = State([Identity(_MODEL, "1")])
     (model,) = state.models
