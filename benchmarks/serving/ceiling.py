@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from benchmarks.serving.figures import Bare
 from benchmarks.serving.models import feeds
+from slipway.artifacts.sessions import thread_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ def bare(model: str, path: Path, *, shape: Shape | None = None, seconds: float =
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for entry, value in thread_entries(ort.__version__).items():
+        options.add_session_config_entry(entry, value)
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     batch = feeds(model, rows)
     for _ in range(3):

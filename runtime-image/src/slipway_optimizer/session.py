@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 from slipway.artifacts.manifest import Tensor
+from slipway.artifacts.sessions import thread_entries
 from slipway.artifacts.words import ExecutionProvider
 from slipway_optimizer.arrays import Array, Arrays, concatenate, rows_of, take
 from slipway_optimizer.failures import Refused
@@ -210,7 +211,8 @@ def _options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for entry, value in thread_entries(ort.__version__).items():
+        options.add_session_config_entry(entry, value)
     return options
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from slipway.artifacts.sessions import thread_entries
 from slipway.artifacts.words import ExecutionProvider
 from slipway.errors import Invalid
 from slipway_server.errors import ModelFailed
@@ -175,9 +176,8 @@ def _load(path: Path, *, threads: int, packed: bool, provider: ExecutionProvider
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _SILENT
-    # The loop and the runtime share the cores of one CPU limit: a spinning thread burns it.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    for entry, value in thread_entries(ort.__version__).items():
+        options.add_session_config_entry(entry, value)
     more = {}
     if provider is ExecutionProvider.OPENVINO:
         more = {"device_type": "CPU", "num_of_threads": str(threads)}
